@@ -1,0 +1,461 @@
+"""solve, interpolate, path, lam_max, certify: validate, choose, call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cellsolve.cells import enumerate_lifted
+from cellsolve.cells.counting import count_if_affordable, general_position
+from cellsolve.certificate import Certificate
+from cellsolve.data import Array
+from cellsolve.losses import Loss
+from cellsolve.measure import SparseMeasure
+from cellsolve.oracles.ascent import AscentOracle
+from cellsolve.oracles.exhaustive import ExhaustiveOracle
+from cellsolve.potentials import Potential
+from cellsolve.problem import Problem, Units, as_problem
+from cellsolve.solution import Solution, Status
+from cellsolve.solvers import Budget, Method, Options, choose
+from cellsolve.solvers.finish import certificate_of, tidy
+from cellsolve.solvers.zero import zero_level
+
+#: default relative gap
+TOL = 1e-6
+
+
+def solve(
+    X: ArrayLike | Problem,
+    y: ArrayLike | None = None,
+    *,
+    lam: float | None = None,
+    loss: str | Loss | None = None,
+    penalty: str | Potential | None = None,
+    free: str | None = None,
+    fit_bias: bool | None = None,
+    method: str = "auto",
+    tol: float | None = None,
+    max_time: float | None = None,
+    max_cells: int | None = None,
+    solver: str = "CLARABEL",
+    n_jobs: int | None = None,
+    random_state: Any = None,
+    progress: bool = False,
+    warm_start: Solution | SparseMeasure | None = None,
+) -> Solution:
+    r"""Find the best shallow ReLU network of any width, with a proof of how good it is.
+
+    .. math:: \min_\nu \frac1n \sum_i \ell(f_\nu(x_i), y_i) + \lambda \int w\, d|\nu|
+
+    Parameters
+    ----------
+    X : array-like, shape (n, d) or (n,), or Problem
+    y : array-like, shape (n,) or (n, m)
+    lam : float
+        Weight of the penalty.
+    loss, penalty, free, fit_bias
+        See `Problem`.
+    method : {"auto", "neurons", "all_cells"}
+        "neurons" generates neurons by the dual; "all_cells" is one convex program over every cell.
+    tol : float, optional
+        Relative gap to stop at, 1e-6 by default.
+    max_time : float, optional
+        Seconds, after which the best network so far is returned with the bound proven so far.
+    max_cells : int, optional
+        Above this number of cells "neurons" goes on without a proof and "all_cells" refuses.
+    solver : {"CLARABEL", "ECOS", "SCS"}
+        Convex solver of "all_cells".
+    n_jobs : int, optional
+        joblib threads for pricing the cells.
+    random_state : int or Generator, optional
+        Used where cells are sampled, and to start interpolation.
+    progress : bool
+        Show a line a round on a terminal.
+    warm_start : Solution or SparseMeasure, optional
+        Neurons to start from.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError
+        See `Problem`; also an infimum that is not attained.
+    """
+    if not isinstance(X, Problem) and lam is None:
+        raise ValueError("lam is missing; pass a positive number, or call interpolate for the limit lam -> 0.")
+    problem = as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
+    return _solve(
+        problem,
+        None,
+        method=method,
+        tol=tol,
+        max_time=max_time,
+        max_cells=max_cells,
+        solver=solver,
+        n_jobs=n_jobs,
+        random_state=random_state,
+        progress=progress,
+        warm_start=warm_start,
+    )
+
+
+def interpolate(
+    X: ArrayLike | Problem,
+    y: ArrayLike | None = None,
+    *,
+    penalty: str | Potential | None = None,
+    free: str | None = None,
+    fit_bias: bool | None = None,
+    sparsest: bool = False,
+    **options: Any,
+) -> Solution:
+    r"""Find the interpolant of least norm: min ∫ w d|ν| subject to f(x_i) = y_i.
+
+    Parameters
+    ----------
+    X, y, penalty, free, fit_bias
+        See `Problem`.
+    sparsest : bool
+        Not available yet for any problem.
+    **options
+        As in `solve`: method, tol, max_time, max_cells, solver, n_jobs, random_state, progress, warm_start.
+
+    Returns
+    -------
+    Solution
+        Its ``residual`` says how exactly it interpolates.
+
+    Raises
+    ------
+    ValueError
+        Repeated points with different y, targets that no network reaches, or ``sparsest=True``.
+    """
+    if sparsest:
+        raise ValueError("sparsest=True is not available in this version; interpolate returns at most n neurons.")
+    problem = as_problem(X, y, penalty=penalty, free=free, fit_bias=fit_bias)
+    if not problem.interpolates:
+        raise ValueError("the Problem has a lam; call solve, or problem.replace(lam=None).")
+    unknown = set(options) - _OPTION_NAMES
+    if unknown:
+        raise TypeError(f"interpolate got unknown arguments: {', '.join(sorted(unknown))}")
+    return _solve(problem, None, **options)
+
+
+def path(
+    X: ArrayLike | Problem,
+    y: ArrayLike | None = None,
+    *,
+    lams: ArrayLike | None = None,
+    n_lams: int = 50,
+    lam_min_ratio: float = 1e-3,
+    loss: str | Loss | None = None,
+    penalty: str | Potential | None = None,
+    free: str | None = None,
+    fit_bias: bool | None = None,
+    warm_start: Solution | SparseMeasure | None = None,
+    max_time: float | None = None,
+    **options: Any,
+) -> list[Solution]:
+    """Solve for a sequence of lam, from the largest down, each warm-started from the one before.
+
+    Parameters
+    ----------
+    X, y, loss, penalty, free, fit_bias
+        See `Problem`; the lam of a Problem is not used.
+    lams : array-like, optional
+        Values of lam; by default `n_lams` values from `lam_max` down to `lam_min_ratio` times it, evenly in log.
+    n_lams, lam_min_ratio
+        See `lams`.
+    max_time : float, optional
+        Seconds for the whole path; what is left is shared evenly among the values that are left.
+    **options
+        As in `solve`.
+
+    Returns
+    -------
+    list of Solution
+        In decreasing order of lam, one certificate each.
+    """
+    unknown = set(options) - _OPTION_NAMES
+    if unknown:
+        raise TypeError(f"path got unknown arguments: {', '.join(sorted(unknown))}")
+    problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
+    method_name, method = choose(options.get("method", "auto"), problem)
+    oracle = _oracle(problem.normalized()[0], method_name, method, **_oracle_options(options))
+    if lams is None:
+        if n_lams < 1 or not 0 < lam_min_ratio <= 1:
+            raise ValueError("n_lams has to be at least 1 and lam_min_ratio in (0, 1].")
+        top = _lam_max(problem, oracle)
+        if top == 0:
+            top = 1.0
+        lams = top * np.geomspace(1.0, lam_min_ratio, n_lams) if n_lams > 1 else [top]
+    values = np.sort(np.asarray(lams, dtype=np.float64).ravel())[::-1]
+    if not len(values) or not (np.isfinite(values).all() and (values > 0).all()):
+        raise ValueError("lams has to hold positive finite numbers, at least one.")
+    solutions: list[Solution] = []
+    budget = Budget(max_time)
+    for k, lam in enumerate(values):
+        share = None if max_time is None else max(0.0, max_time - budget.elapsed) / (len(values) - k)
+        point = problem.replace(lam=float(lam))
+        solutions.append(_solve(point, oracle, warm_start=warm_start, max_time=share, **options))
+        warm_start = solutions[-1]
+    return solutions
+
+
+def lam_max(
+    X: ArrayLike | Problem,
+    y: ArrayLike | None = None,
+    *,
+    loss: str | Loss | None = None,
+    penalty: str | Potential | None = None,
+    free: str | None = None,
+    fit_bias: bool | None = None,
+    max_cells: int | None = None,
+    n_jobs: int | None = None,
+    random_state: Any = None,
+) -> float:
+    """Return the smallest lam whose solution has no neuron.
+
+    It is the least sup |phi_alpha| / w over the dual vectors of the best free part alone. Where there are too many
+    cells to look into all, it is the value of the neurons found, which is a lower bound.
+
+    Parameters
+    ----------
+    X, y, loss, penalty, free, fit_bias
+        See `Problem`; the lam of a Problem is not used.
+    max_cells, n_jobs, random_state
+        As in `solve`.
+    """
+    problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
+    name, method = choose("auto", problem)
+    oracle = _oracle(problem.normalized()[0], name, method, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state)
+    return _lam_max(problem, oracle)
+
+
+def certify(
+    network: Any,
+    X: ArrayLike | Problem,
+    y: ArrayLike | None = None,
+    *,
+    lam: float | None = None,
+    loss: str | Loss | None = None,
+    penalty: str | Potential | None = None,
+    free: str | None = None,
+    fit_bias: bool | None = None,
+    certificate: Certificate | None = None,
+    norm: float | None = None,
+    **options: Any,
+) -> Certificate:
+    """Bound how far a network is from the best of any width on these data.
+
+    Parameters
+    ----------
+    network : SparseMeasure, torch module or callable
+        A callable X -> f(X) needs its `norm`, sum |c_k| w(theta_k).
+    X, y, lam, loss, penalty, free, fit_bias
+        See `Problem`; lam=None scores the norm of an interpolant, which the network has to be.
+    certificate : Certificate, optional
+        From a solve of the same problem, whose bound is then used; without it the problem is solved here, because a
+        network's own residual makes a poor dual vector.
+    norm : float, optional
+        Norm of a callable.
+    **options
+        As in `solve`.
+
+    Returns
+    -------
+    Certificate
+        Its ``excess`` is the proven answer: objective / lower bound - 1.
+
+    Raises
+    ------
+    ValueError
+        A network that does not fit the problem, or a certificate of another problem.
+    """
+    problem = as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
+    objective = _score(network, problem, norm)
+    if certificate is None:
+        certificate = _solve(problem, None, **options).certificate
+    elif not certificate.matches(problem):
+        raise ValueError("certificate is of another problem; solve this one, or leave certificate out.")
+    fields = dict(certificate.__dict__) | {"objective": objective}
+    return Certificate(**fields)
+
+
+# -- inside -------------------------------------------------------------------------------------------------------
+
+_OPTION_NAMES = {
+    "method",
+    "tol",
+    "max_time",
+    "max_cells",
+    "solver",
+    "n_jobs",
+    "random_state",
+    "progress",
+    "warm_start",
+}
+
+
+def _solve(
+    problem: Problem,
+    oracle: Any,
+    *,
+    method: str = "auto",
+    tol: float | None = None,
+    max_time: float | None = None,
+    max_cells: int | None = None,
+    solver: str = "CLARABEL",
+    n_jobs: int | None = None,
+    random_state: Any = None,
+    progress: bool = False,
+    warm_start: Solution | SparseMeasure | None = None,
+) -> Solution:
+    tol = _positive(tol, "tol", TOL)
+    if max_time is not None:
+        max_time = _positive(max_time, "max_time", None, zero=True)
+    budget = Budget(max_time)
+    name, chosen = choose(method, problem)
+    problem.refuse_unattained()
+    inside, units = problem.normalized()
+    if oracle is None:
+        oracle = _oracle(inside, name, chosen, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state, progress=progress)
+    with _reporter(progress, units) as report:
+        options = Options(
+            tol=0.3 * tol,  # tidying up may raise the objective by a tenth of tol, rounding adds its share
+            budget=budget,
+            solver=solver,
+            neurons=_warm_neurons(warm_start, problem),
+            random_state=random_state,
+            report=report,
+        )
+        outcome = chosen.run(inside, oracle, options)
+    measure = tidy(problem, inside, units, outcome, 0.1 * tol * abs(outcome.objective) * units.value)
+    certificate = certificate_of(problem, inside, units, oracle, outcome.alpha, problem.objective(measure))
+    status = outcome.status
+    if certificate.gap <= tol:
+        status = Status.OPTIMAL
+    elif status is Status.OPTIMAL:
+        status = Status.STALLED
+    history = [type(r)(r.time, r.objective * units.value, r.lower_bound * units.value, r.cells) for r in outcome.history]
+    return Solution(measure, certificate, status, problem.residual(measure), history, budget.elapsed, name)
+
+
+def _oracle(
+    inside: Problem, name: str, method: Method, *, max_cells=None, n_jobs=None, random_state=None, progress=False
+) -> ExhaustiveOracle | AscentOracle:
+    """Return the exhaustive oracle where there are few enough cells, else the heuristic one, or refuse."""
+    limit = method.max_cells if max_cells is None else _count(max_cells, "max_cells")
+    n, D = inside.lifted.shape
+    few = general_position(n, D) <= limit
+    if not few:
+        count, exact = count_if_affordable(inside.lifted) if general_position(n, D) <= 50 * limit else (np.inf, False)
+        few = count <= limit
+    if few:
+        return ExhaustiveOracle(inside, enumerate_lifted(inside.lifted, max_cells=limit, progress=progress), n_jobs)
+    if method.needs_all_cells:
+        number = f"{count} cells" if exact else "too many cells to count"
+        raise ValueError(f"X has {number}, and method {name!r} takes max_cells={limit}; use method='neurons', or fewer rows.")
+    return AscentOracle(inside, random_state=random_state)
+
+
+def _oracle_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: options[key] for key in ("max_cells", "n_jobs", "random_state", "progress") if key in options}
+
+
+def _any_lam(X: Any, y: Any, **statement: Any) -> Problem:
+    if isinstance(X, Problem):
+        as_problem(X, y, **statement)
+        return X.replace(lam=X.lam or 1.0)
+    return as_problem(X, y, lam=1.0, **statement)
+
+
+def _lam_max(problem: Problem, oracle: Any) -> float:
+    problem.refuse_unattained()
+    inside, units = problem.normalized()
+    return units.supremum(zero_level(inside, oracle))
+
+
+def _score(network: Any, problem: Problem, norm: float | None) -> float:
+    if callable(network) and not isinstance(network, SparseMeasure) and hasattr(network, "state_dict"):
+        network = SparseMeasure.from_torch(network)
+    if isinstance(network, SparseMeasure):
+        if network.fit_bias != problem.fit_bias and problem.fit_bias:
+            network = _with_biases(network)
+        _refuse_other_free_part(network, problem)
+        fit, size = network.predict(problem.X), network.norm(problem.penalty, problem.X)
+    elif callable(network):
+        if norm is None:
+            raise ValueError("norm is missing; a callable has to come with its norm sum |c_k| w(theta_k).")
+        fit, size = network(problem.X), float(norm)
+    else:
+        raise ValueError(f"network is a {type(network).__name__}; pass a SparseMeasure, a torch module or a callable.")
+    fit = np.asarray(fit, dtype=np.float64).reshape(problem.targets.shape)
+    if problem.interpolates:
+        miss = np.abs(fit - problem.targets).max()
+        if miss > 1e-6 * max(1.0, np.abs(problem.targets).max()):
+            raise ValueError(f"network misses y by up to {miss:.2g}, so it is no interpolant; pass lam to score it.")
+    return problem.objective_of(fit, size)
+
+
+def _with_biases(network: SparseMeasure) -> SparseMeasure:
+    neurons = np.column_stack([network.neurons, np.zeros(network.n_neurons)])
+    return SparseMeasure(neurons, network.weights, offset=network.offset, linear=network.linear)
+
+
+def _refuse_other_free_part(network: SparseMeasure, problem: Problem) -> None:
+    if not problem.fit_bias and network.fit_bias and np.any(network.neurons[:, -1] != 0):
+        raise ValueError("network has biases, but the problem is one without (fit_bias=False).")
+    constant = problem.free != "none" and (problem.free == "constant" or problem.fit_bias)
+    if network.offset is not None and np.any(network.offset != 0) and not constant:
+        raise ValueError(f"network has an offset, which free={problem.free!r} does not allow; certify with a larger free part.")
+    if network.linear is not None and np.any(network.linear != 0) and problem.free != "affine":
+        raise ValueError(f"network has a linear part, which free={problem.free!r} does not allow; use free='affine'.")
+
+
+def _warm_neurons(start: Solution | SparseMeasure | None, problem: Problem) -> Array | None:
+    if start is None:
+        return None
+    measure = start.measure if isinstance(start, Solution) else start
+    if not isinstance(measure, SparseMeasure) or measure.neurons.shape[1] != problem.lifted.shape[1]:
+        raise ValueError("warm_start has to be a Solution or SparseMeasure on the same features, with fit_bias as here.")
+    return measure.neurons
+
+
+def _positive(value: Any, name: str, default: float | None, zero: bool = False) -> float:
+    if value is None:
+        return default  # type: ignore[return-value]
+    if not isinstance(value, (int, float, np.number)) or not np.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} is {value!r}; pass a positive number.")
+    return float(value)
+
+
+def _count(value: Any, name: str) -> int:
+    if not isinstance(value, (int, np.integer, float)) or value < 1 or value != int(value):
+        raise ValueError(f"{name} is {value!r}; pass a whole number, at least 1.")
+    return int(value)
+
+
+@contextmanager
+def _reporter(progress: bool, units: Units) -> Iterator[Any]:
+    """A line that shows the rounds on a terminal, nothing elsewhere."""
+    if not progress or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.status import Status as Line
+
+    with Line("solving", console=Console(stderr=True)) as line:
+
+        def report(round_) -> None:
+            objective, bound = round_.objective * units.value, round_.lower_bound * units.value
+            line.update(f"objective {objective:.8g}  bound {bound:.8g}  neurons {round_.cells}  {round_.time:.1f} s")
+
+        yield report

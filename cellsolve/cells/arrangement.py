@@ -1,0 +1,204 @@
+"""The cells of a data set as an object: packed patterns, facets, interior neurons and look-up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cellsolve.cells.interior import interior_points
+from cellsolve.cells.predicates import integer_rows, parallel_classes, signs
+
+Facets = tuple[NDArray[np.int64], NDArray[np.int32]]
+
+_LARGEST_UNPACKED = 2**31
+_CHUNK = 2**24
+
+
+class CellArrangement:
+    """Cells of the lifted points, all of them or some, each once and in sorted order of their packed patterns.
+
+    A cell is the set of neurons active on the same points: a pattern s in {0, 1}^n whose closed cone
+    {theta : (2 s_i - 1) <theta, x~_i> >= 0 for all i} has interior. Points x~ = 0 are inactive in every pattern.
+    Users get arrangements from `enumerate_cells`, `iter_cells` and `sample_cells`.
+
+    Parameters
+    ----------
+    lifted : array, shape (n, D)
+        Lifted points x~_i.
+    packed : array of uint8, shape (S, ceil(n / 8))
+        Distinct patterns of cells in numpy.packbits order, sorted.
+    facets : tuple (indptr, indices), optional
+        Facets of every cell, where they are known.
+    interior : array, shape (S, D), optional
+        Neurons strictly inside the cells, where they are known.
+    complete : bool
+        Whether these are all cells of the points.
+    """
+
+    def __init__(
+        self,
+        lifted: NDArray[np.float64],
+        packed: NDArray[np.uint8],
+        *,
+        facets: Facets | None = None,
+        interior: NDArray[np.float64] | None = None,
+        complete: bool = False,
+    ) -> None:
+        width = (len(lifted) + 7) // 8
+        if packed.ndim != 2 or packed.shape[1] != width or packed.dtype != np.uint8:
+            raise ValueError(
+                f"packed is {packed.dtype} of shape {packed.shape}; pass numpy.packbits(patterns, axis=1), "
+                f"uint8 of shape (S, {width}) for {len(lifted)} points."
+            )
+        self.lifted = lifted
+        self.packed = np.ascontiguousarray(packed)
+        self.complete = complete
+        self._facets = facets
+        self._interior = interior
+
+    @property
+    def n_points(self) -> int:
+        """Number of points n."""
+        return len(self.lifted)
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __repr__(self) -> str:
+        n, dimension = self.lifted.shape
+        which = "all" if self.complete else "some"
+        return f"CellArrangement({len(self)} cells, {which} of those of {n} points, D = {dimension})"
+
+    def __iter__(self) -> Iterator[NDArray[np.bool_]]:
+        step = max(1, _CHUNK // self.n_points)
+        for start in range(0, len(self), step):
+            yield from self.unpack(start, start + step)
+
+    def unpack(self, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
+        """Return the patterns of cells `start` to `stop` (as a slice), bool of shape (., n)."""
+        return np.unpackbits(self.packed[start:stop], axis=1, count=self.n_points).view(bool)
+
+    @property
+    def patterns(self) -> NDArray[np.bool_]:
+        """All patterns, bool of shape (S, n); a ValueError where they would take more than 2 GiB."""
+        size = len(self) * self.n_points
+        if size > _LARGEST_UNPACKED:
+            raise ValueError(
+                f"patterns of {len(self)} cells on {self.n_points} points take {size / 2**30:.1f} GiB as booleans; "
+                "read them in parts with unpack(start, stop), or iterate over the arrangement."
+            )
+        return self.unpack()
+
+    @property
+    def facets(self) -> Facets:
+        """Rows that bound each cell, as (indptr, indices): cell i has ``indices[indptr[i]:indptr[i + 1]]``.
+
+        Of parallel rows the first stands for all. A row bounds a cell if flipping it with its parallels gives a cell.
+        Where only some cells are known and the bounding rows are not, every nonzero row is listed, which describes the
+        same cones.
+        """
+        if self._facets is None:
+            self._facets = self._facets_by_flipping() if self.complete else self._all_lines()
+        return self._facets
+
+    def interior_points(self) -> NDArray[np.float64]:
+        """Return one neuron strictly inside each cell, shape (S, D), computed once.
+
+        A neuron of unit length farthest from the facets after whitening the points, a least-distance program (Lawson
+        and Hanson, Solving Least Squares Problems, chapter 23). Its pattern is checked exactly.
+
+        Raises
+        ------
+        ValueError
+            Where a cell is so thin that no float64 neuron was found in it.
+        """
+        if self._interior is None:
+            self._interior = interior_points(self.lifted, self.packed, self.facets)
+        return self._interior
+
+    @overload
+    def index(self, theta: NDArray[np.float64]) -> int: ...
+    @overload
+    def index(self, theta: ArrayLike) -> int | NDArray[np.int64]: ...
+
+    def index(self, theta: ArrayLike) -> int | NDArray[np.int64]:
+        """Return the place of the closed cell that contains a neuron, decided exactly.
+
+        A neuron on a boundary belongs to several closed cells. The one taken is entered by the step
+        theta + eps e_1 + eps^2 e_2 + ... for infinitesimal eps > 0: a row orthogonal to theta takes the sign of its
+        first nonzero entry.
+
+        Parameters
+        ----------
+        theta : array-like, shape (D,) or (K, D)
+
+        Returns
+        -------
+        int, or array of int64, shape (K,)
+
+        Raises
+        ------
+        ValueError
+            For a neuron of another dimension, or whose cell is not listed here.
+        """
+        theta = np.asarray(theta, dtype=np.float64)
+        thetas = np.atleast_2d(theta)
+        orientation = signs(self.lifted, thetas)
+        first_entry = np.take_along_axis(self.lifted, (self.lifted != 0).argmax(axis=1)[:, None], axis=1)[:, 0]
+        packed = np.packbits(np.where(orientation == 0, first_entry > 0, orientation > 0), axis=1)
+        place, listed = self._find(packed)
+        if not listed.all():
+            k = int(np.argmin(listed))
+            raise ValueError(
+                f"theta{f' (row {k})' if theta.ndim == 2 else ''} lies in a cell that is not among the {len(self)} "
+                "listed here; enumerate_cells lists all cells of the points."
+            )
+        return place if theta.ndim == 2 else int(place[0])
+
+    def take(self, places: ArrayLike) -> CellArrangement:
+        """Return the arrangement of some of these cells, with what is known of them; `places` ascend."""
+        places = np.atleast_1d(np.asarray(places))
+        if places.dtype == bool:
+            places = np.flatnonzero(places)
+        if len(places) and (np.diff(places) <= 0).any():
+            raise ValueError("places does not ascend strictly; pass numpy.unique(places), cells are kept in order.")
+        facets = None if self._facets is None else _take_rows(self._facets, places)
+        interior = None if self._interior is None else self._interior[places]
+        complete = self.complete and len(places) == len(self)
+        return CellArrangement(self.lifted, self.packed[places], facets=facets, interior=interior, complete=complete)
+
+    def _find(self, packed: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Places of patterns among the cells, and which of them are there."""
+        keys, wanted = (np.ascontiguousarray(p).view(f"S{p.shape[1]}").ravel() for p in (self.packed, packed))
+        place = np.searchsorted(keys, wanted)
+        inside = place < len(keys)
+        return place, inside & (keys[np.where(inside, place, 0)] == wanted)
+
+    def _facets_by_flipping(self) -> Facets:
+        representative, _ = parallel_classes(integer_rows(self.lifted))
+        cells, indices = [], []
+        for row in np.unique(representative[representative >= 0]):
+            flipped = self.packed ^ np.packbits(representative == row)
+            bounded = np.flatnonzero(self._find(flipped)[1])
+            cells.append(bounded)
+            indices.append(np.full(len(bounded), row, dtype=np.int32))
+        cell = np.concatenate([np.zeros(0, dtype=np.int64), *cells])
+        index = np.concatenate([np.zeros(0, dtype=np.int32), *indices])
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=len(self)))])
+        return indptr, index[np.argsort(cell, kind="stable")]
+
+    def _all_lines(self) -> Facets:
+        representative, _ = parallel_classes(integer_rows(self.lifted))
+        lines = np.unique(representative[representative >= 0]).astype(np.int32)
+        return np.arange(len(self) + 1, dtype=np.int64) * len(lines), np.tile(lines, len(self))
+
+
+def _take_rows(facets: Facets, places: NDArray[np.int64]) -> Facets:
+    indptr, indices = facets
+    counts = indptr[places + 1] - indptr[places]
+    new_indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    within = np.arange(new_indptr[-1]) - np.repeat(new_indptr[:-1], counts)
+    return new_indptr, indices[np.repeat(indptr[places], counts) + within]

@@ -1,0 +1,238 @@
+"""Certificate: a dual vector, the proven supremum of its dual function, and the lower bound they give.
+
+Weak duality: any alpha with B^T alpha = 0, -n alpha in the conjugate's domain and sup |phi_alpha| / w <= lam bounds the
+objective of every network of every width from below. Here alpha is made to satisfy B^T alpha = 0 exactly, in rationals,
+and the dual objective is evaluated in rationals, so that the bound holds for the data as the floats that they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cellsolve.data import Array
+from cellsolve.problem import Problem
+
+FORMAT = "cellsolve-certificate-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """A lower bound on the objective of every network, with what proves it.
+
+    Attributes
+    ----------
+    alpha : (n,) or (n, m)
+        Dual vector. The bound is that of alpha', which differs from it on `rows` only, by rounding, so that
+        B^T alpha' = 0 holds exactly; it is scaled by min(1, lam / supremum) (1 / supremum for interpolation).
+    rows : tuple of int
+        Independent rows of the free part's basis B.
+    supremum : float
+        Proven bound on sup ||phi_alpha'(theta)|| / w(theta) over all neurons.
+    lower_bound : float
+        No network of any width has an objective below it.
+    objective : float
+        Objective of the network it was made for.
+    """
+
+    alpha: Array
+    rows: tuple[int, ...]
+    supremum: float
+    lower_bound: float
+    objective: float
+    lam: float | None
+    loss: str
+    loss_params: dict[str, float]
+    penalty: str
+    penalty_params: dict[str, Any]
+    free: str
+    fit_bias: bool
+
+    @property
+    def gap(self) -> float:
+        """(objective - lower_bound) / |objective|, not below 0; 0 when both vanish."""
+        return relative_gap(self.objective, self.lower_bound)
+
+    @property
+    def excess(self) -> float:
+        """How far the objective can be above the best of any width: objective / lower_bound - 1.
+
+        Infinite where the lower bound is not positive and the objective is above it.
+        """
+        if self.objective <= self.lower_bound:
+            return 0.0
+        return self.objective / self.lower_bound - 1 if self.lower_bound > 0 else np.inf
+
+    def verify(self, X: ArrayLike, y: ArrayLike) -> bool:
+        """Check the bound against the data in exact arithmetic, with code that shares nothing with the solvers."""
+        return self.check(X, y).ok
+
+    def check(self, X: ArrayLike, y: ArrayLike) -> Any:
+        """Return the verifier's verdict: ``ok``, ``reason`` and ``method``."""
+        from cellsolve.verify import Claim, verify
+
+        fields = {key: value for key, value in self.__dict__.items() if key != "objective"}
+        return verify(Claim(**fields), X, y)
+
+    def matches(self, problem: Problem) -> bool:
+        """Whether this certificate states the same problem (the data are compared by shape only)."""
+        mine = (self.lam, self.loss, self.loss_params, self.penalty, self.penalty_params, self.free, self.fit_bias)
+        return mine == tuple(statement(problem).values()) and self.alpha.shape == problem.y.shape
+
+    def save(self, path: str | Path) -> None:
+        """Write a JSON file; floats are read back bit for bit."""
+        content = {"format": FORMAT} | asdict(self) | {"alpha": self.alpha.tolist()}
+        Path(path).write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Certificate:
+        """Read a file written by `save`; loading proves nothing, `verify` does.
+
+        Raises
+        ------
+        ValueError
+            The file is not such a file.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if content.pop("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT!r}")
+            content["alpha"] = np.array(content["alpha"], dtype=np.float64)
+            content["rows"] = tuple(content["rows"])
+            return cls(**content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path} is not a certificate saved by cellsolve ({error}).") from error
+
+    def __repr__(self) -> str:
+        return (
+            f"Certificate(objective={self.objective:.9g}, lower_bound={self.lower_bound:.9g}, "
+            f"excess={self.excess:.2g}, supremum={self.supremum:.9g})"
+        )
+
+
+def relative_gap(objective: float, lower_bound: float) -> float:
+    """(objective - lower_bound) / |objective|, not below 0; 0 when both vanish."""
+    if objective <= lower_bound:
+        return 0.0
+    return (objective - lower_bound) / abs(objective) if objective else np.inf
+
+
+def statement(problem: Problem) -> dict[str, Any]:
+    """Return what defines the problem beside its data."""
+    return {
+        "lam": problem.lam,
+        "loss": problem.loss.name,
+        "loss_params": problem.loss.params,
+        "penalty": problem.penalty.name,
+        "penalty_params": problem.penalty.params,
+        "free": problem.free,
+        "fit_bias": problem.fit_bias,
+    }
+
+
+@dataclass(frozen=True)
+class ExactDual:
+    """alpha' = alpha + delta with B^T alpha' = 0 in rationals; delta lives on `rows`."""
+
+    alpha: Array
+    rows: tuple[int, ...]
+    delta: Sequence[Sequence[Fraction]]
+
+    def correction(self) -> Array:
+        """Return |delta| as floats rounded up, shape (n, m)."""
+        result = np.zeros_like(self.alpha)
+        for i, changes in zip(self.rows, self.delta, strict=True):
+            result[i] = [np.nextafter(float(abs(change)), np.inf) if change else 0.0 for change in changes]
+        return result
+
+    def entries(self):
+        """Yield (i, j, alpha'_ij) for every entry that is not zero."""
+        changed = dict(zip(self.rows, self.delta, strict=True))
+        for i, row in enumerate(self.alpha):
+            for j, value in enumerate(row):
+                exact = Fraction(float(value)) + (changed[i][j] if i in changed else 0)
+                yield i, j, exact
+
+
+def exact_dual(problem: Problem, alpha: Array) -> ExactDual:
+    """Correct alpha (n, m) to B^T alpha' = 0 exactly on rank(B) rows, those with most room in the dual box."""
+    if not problem.basis.shape[1]:
+        return ExactDual(alpha, (), ())
+    from scipy.linalg import qr
+
+    low, high = problem.dual_box()
+    room = np.minimum(alpha - low, high - alpha).min(axis=1)
+    room = np.minimum(np.maximum(room, 0.0), 1.0) if np.isfinite(room).any() else np.ones(problem.n)
+    room = np.where(np.isfinite(room), room, 1.0)
+    basis = [[Fraction(float(value)) for value in row] for row in problem.basis]
+    order = qr((problem.basis * room[:, None]).T, mode="r", pivoting=True)[1]
+    k = problem.basis.shape[1]
+    residual = [
+        [sum((Fraction(float(alpha[i, j])) * basis[i][c] for i in np.flatnonzero(alpha[:, j])), Fraction(0)) for c in range(k)]
+        for j in range(alpha.shape[1])
+    ]
+    rows, delta = _solve_on_rows(basis, order, residual)
+    return ExactDual(alpha, rows, delta)
+
+
+def _solve_on_rows(basis, order, residual):
+    """Find independent rows R, in the given order, and delta with B_R^T delta_j = -residual_j; Gauss-Jordan in rationals."""
+    k = len(basis[0])
+    rows: list[int] = []
+    echelon: list[tuple[int, list[Fraction], list[Fraction]]] = []  # pivot, row, combination of chosen basis rows
+    for i in order:
+        row, combination = list(basis[i]), [Fraction(0)] * len(rows) + [Fraction(1)]
+        for pivot, other, mix in echelon:
+            amount = row[pivot]
+            if amount:
+                row = [x - amount * e for x, e in zip(row, other, strict=True)]
+                combination = [x - amount * e for x, e in zip(combination, mix + [Fraction(0)] * (len(combination) - len(mix)), strict=True)]
+        pivot = max(range(k), key=lambda c: abs(row[c]))
+        if row[pivot]:
+            scale = row[pivot]
+            echelon.append((pivot, [x / scale for x in row], [x / scale for x in combination]))
+            rows.append(int(i))
+            if len(rows) == k:
+                break
+    delta = []
+    for target in residual:
+        left, amounts = [-x for x in target], [Fraction(0)] * len(rows)
+        for pivot, other, mix in echelon:
+            amount = left[pivot]
+            if amount:
+                left = [x - amount * e for x, e in zip(left, other, strict=True)]
+                amounts = [x + amount * e for x, e in zip(amounts, mix + [Fraction(0)] * (len(rows) - len(mix)), strict=True)]
+        delta.append(amounts)
+    return tuple(rows), tuple(zip(*delta, strict=True))
+
+
+def exact_lower_bound(problem: Problem, dual: ExactDual, supremum: float) -> float:
+    """Return a float below the dual objective at kappa alpha', or -inf where that is outside the domain.
+
+    kappa = min(1, lam / supremum), or 1 / supremum for interpolation, so that sup |phi| / w <= lam.
+    """
+    if problem.interpolates:
+        total = sum((value * Fraction(float(problem.targets[i, j])) for i, j, value in dual.entries()), Fraction(0))
+        if supremum <= 0:
+            return 0.0 if total <= 0 else np.inf
+        return _below(total / Fraction(supremum))
+    kappa = Fraction(1) if supremum <= problem.lam else Fraction(problem.lam) / Fraction(supremum)
+    total = Fraction(0)
+    for i, j, value in dual.entries():
+        term = problem.loss.dual_exact(-problem.n * kappa * value, Fraction(float(problem.targets[i, j])))
+        if term is None:
+            return -np.inf
+        total += term
+    return _below(total / problem.n)
+
+
+def _below(value: Fraction) -> float:
+    rounded = float(value)
+    return float(np.nextafter(rounded, -np.inf)) if Fraction(rounded) > value else rounded

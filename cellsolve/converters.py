@@ -1,0 +1,267 @@
+"""A SparseMeasure as a torch module or an ONNX graph, and a torch network as a SparseMeasure.
+
+torch and onnx are imported when they are first needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from functools import cache
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellsolve.data import Array
+from cellsolve.measure import SparseMeasure
+
+ACCEPTED = (
+    "from_torch reads what to_torch returns, nn.Sequential(nn.Linear, nn.ReLU, nn.Linear), and a module whose only "
+    "parameters are those of two nn.Linear layers and which computes output(relu(hidden(x)))"
+)
+
+#: how far a module may be from the network that its layers spell, relative to the size of the terms that are summed
+AGREEMENT = {"float64": 1e-10, "float32": 1e-4}
+
+ONNX_OPSET = 17
+ONNX_IR_VERSION = 8  # the one that came with this opset: readers of that age and later understand the file
+
+
+def to_torch(measure: SparseMeasure) -> Any:
+    """Return the measure as a `torch.nn.Module` in float64.
+
+    Parameters
+    ----------
+    measure : SparseMeasure
+
+    Returns
+    -------
+    ReLUNetwork
+        ``output(relu(hidden(X))) + skip(X)`` with the layers ``hidden`` (d to K, with biases iff the neurons have
+        them), ``output`` (K to m, its bias the offset) and ``skip`` (d to m, the linear part, or None). It returns
+        shape (n,) where the weights of the measure are flat and (n, m) otherwise.
+
+    Raises
+    ------
+    ImportError
+        torch is not installed.
+    """
+    _require("torch")
+    d, m = measure.n_features, measure.n_outputs
+    hidden = _linear(measure.neurons[:, :d], measure.neurons[:, d] if measure.fit_bias else None)
+    output = _linear(_columns(measure.weights, m).T, None if measure.offset is None else measure.offset.reshape(m))
+    skip = None if measure.linear is None else _linear(_columns(measure.linear, m).T, None)
+    return _network_class()(hidden, output, skip, flat=measure.weights.ndim == 1)
+
+
+def from_torch(module: Any) -> SparseMeasure:
+    """Read a torch network with one hidden ReLU layer; float32 weights become the float64 numbers they are.
+
+    Biases of the hidden layer make ``fit_bias=True``, the bias of the output layer is the offset, and one output
+    makes flat weights.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        What `to_torch` returns, ``nn.Sequential(nn.Linear, nn.ReLU, nn.Linear)``, or a module whose only parameters
+        are those of two ``nn.Linear`` layers. As a module does not show what its ``forward`` computes, the last
+        kind is run on a few points, and refused where it is not the network that its layers spell.
+
+    Returns
+    -------
+    SparseMeasure
+
+    Raises
+    ------
+    ValueError
+        Any other module.
+    ImportError
+        torch is not installed.
+    """
+    nn = _require("torch").nn
+    if isinstance(module, _network_class()):
+        return _read(module.hidden, module.output, module.skip, module.flat)
+    if isinstance(module, nn.Sequential) and [type(layer) for layer in module] == [nn.Linear, nn.ReLU, nn.Linear]:
+        if module[0].out_features != module[2].in_features:
+            raise ValueError(f"{ACCEPTED}; the two layers of this one do not fit together.")
+        return _read(module[0], module[2])
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{ACCEPTED}; this is a {type(module).__name__}.")
+    layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    known = {id(parameter) for layer in layers for parameter in layer.parameters()}
+    if len(layers) != 2 or any(True for _ in module.buffers()) or known != {id(p) for p in module.parameters()}:
+        raise ValueError(f"{ACCEPTED}; this {type(module).__name__} has {len(layers)} linear layers or other parts.")
+    for hidden, output in permutations(layers):
+        if hidden.out_features == output.in_features:
+            measure = _read(hidden, output)
+            if _computes(module, measure, hidden.weight):
+                return measure
+    raise ValueError(f"{ACCEPTED}; this {type(module).__name__} computes something else.")
+
+
+def to_onnx(measure: SparseMeasure, path: str | Path) -> None:
+    """Write the measure as an ONNX graph in float64, input ``X`` [n, d] and output ``f`` [n] or [n, m].
+
+    The file appears under its name when it is whole.
+
+    Parameters
+    ----------
+    measure : SparseMeasure
+    path : str or Path
+
+    Raises
+    ------
+    ImportError
+        onnx is not installed.
+    """
+    onnx = _require("onnx")
+    helper, double = onnx.helper, onnx.TensorProto.DOUBLE
+    nodes, constants = [], []
+
+    def constant(name: str, values: Array) -> str:
+        constants.append(onnx.numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape), name))
+        return name
+
+    def node(kind: str, *inputs: str, to: str) -> str:
+        nodes.append(helper.make_node(kind, list(inputs), [to]))
+        return to
+
+    d, outputs = measure.n_features, measure.weights.shape[1:]
+    terms = []
+    if measure.n_neurons:
+        inner = node("MatMul", "X", constant("hidden_weight", measure.neurons[:, :d].T), to="inner_product")
+        if measure.fit_bias:
+            inner = node("Add", inner, constant("hidden_bias", measure.neurons[:, d]), to="preactivation")
+        response = node("Relu", inner, to="response")
+        terms.append(node("MatMul", response, constant("output_weight", measure.weights), to="neurons"))
+    if measure.linear is not None or not terms:  # a network without neurons still has to know how many rows X has
+        linear = np.zeros((d, *outputs)) if measure.linear is None else measure.linear
+        terms.append(node("MatMul", "X", constant("skip_weight", linear), to="skip"))
+    if measure.offset is not None:
+        terms.append(constant("offset", measure.offset))
+    total = terms[0]
+    for k, term in enumerate(terms[1:]):
+        total = node("Add", total, term, to=f"sum_{k}")
+    node("Identity", total, to="f")
+
+    graph = helper.make_graph(
+        nodes,
+        "cellsolve",
+        [helper.make_tensor_value_info("X", double, ["n", d])],
+        [helper.make_tensor_value_info("f", double, ["n", *outputs])],
+        constants,
+    )
+    opset = [helper.make_opsetid("", ONNX_OPSET)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=ONNX_IR_VERSION, producer_name="cellsolve")
+    onnx.checker.check_model(model, full_check=True)
+    _write_whole(Path(path), model.SerializeToString())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ReLUNetwork":  # so that pickle and torch.load find the class by its name
+        return _network_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@cache
+def _network_class() -> Any:
+    import torch
+
+    class ReLUNetwork(torch.nn.Module):
+        """f(X) = output(relu(hidden(X))) + skip(X), the last where there is one."""
+
+        __qualname__ = "ReLUNetwork"
+
+        def __init__(self, hidden: Any, output: Any, skip: Any = None, *, flat: bool = False) -> None:
+            super().__init__()
+            self.hidden = hidden
+            self.output = output
+            self.skip = skip
+            self.flat = flat
+
+        def forward(self, X: Any) -> Any:
+            f = self.output(torch.relu(self.hidden(X)))
+            if self.skip is not None:
+                f = f + self.skip(X)
+            return f.squeeze(-1) if self.flat else f
+
+    return ReLUNetwork
+
+
+def _require(name: str) -> Any:
+    try:
+        if name == "onnx":
+            importlib.import_module("onnx.numpy_helper")
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"this needs {name}, which is not installed: pip install cellsolve[{name}]") from error
+
+
+def _columns(values: Array, m: int) -> Array:
+    return values.reshape(len(values), m)
+
+
+def _linear(weight: Array, bias: Array | None) -> Any:
+    import torch
+
+    # on the meta device nothing is drawn at random, and no warning about layers without neurons
+    layer = torch.nn.Linear(1, 1, bias=bias is not None, device="meta")
+    layer.out_features, layer.in_features = weight.shape
+    layer.weight = torch.nn.Parameter(torch.tensor(weight, dtype=torch.float64))
+    if bias is not None:
+        layer.bias = torch.nn.Parameter(torch.tensor(bias, dtype=torch.float64))
+    return layer
+
+
+def _read(hidden: Any, output: Any, skip: Any = None, flat: bool | None = None) -> SparseMeasure:
+    def numbers(parameter: Any) -> Array:
+        return parameter.detach().cpu().double().numpy()
+
+    neurons, weights = numbers(hidden.weight), numbers(output.weight).T
+    if hidden.bias is not None:
+        neurons = np.column_stack([neurons, numbers(hidden.bias)])
+    offset = None if output.bias is None else numbers(output.bias)
+    linear = None if skip is None else numbers(skip.weight).T
+    if output.out_features == 1 if flat is None else flat:
+        weights = weights[:, 0]
+        offset = None if offset is None else offset[0]
+        linear = None if linear is None else linear[:, 0]
+    return SparseMeasure(neurons, weights, offset=offset, linear=linear, fit_bias=hidden.bias is not None)
+
+
+def _computes(module: Any, measure: SparseMeasure, like: Any) -> bool:
+    """Whether the module is this network on both sides of every kink, and at random points of several sizes."""
+    import torch
+
+    d, rng = measure.n_features, np.random.default_rng(0)
+    slopes = measure.neurons[:, :d]
+    steep = np.any(slopes != 0, axis=1)
+    square = np.sum(slopes[steep] ** 2, axis=1)
+    bias = measure.neurons[steep, d] if measure.fit_bias else np.zeros(len(square))
+    near = [slopes[steep] * ((side - bias) / square)[:, None] for side in (-1.0, 1.0)]
+    random = [rng.standard_normal((16, d)) * size for size in (0.1, 1.0, 10.0)]
+    with torch.no_grad():
+        points = torch.tensor(np.concatenate(near + random)).to(like)
+        try:
+            found = module(points).cpu().double().numpy()
+        except Exception:  # a foreign forward may raise anything
+            return False
+    X = points.cpu().double().numpy()
+    expected = measure.predict(X)
+    if found.size != expected.size:
+        return False
+    offset = None if measure.offset is None else np.abs(measure.offset)
+    terms = SparseMeasure(np.abs(measure.neurons), np.abs(measure.weights), offset=offset, fit_bias=measure.fit_bias)
+    tolerance = AGREEMENT.get(str(like.dtype).removeprefix("torch."), 1e-2)
+    return bool(np.all(np.abs(found.reshape(expected.shape) - expected) <= tolerance * terms.predict(np.abs(X))))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

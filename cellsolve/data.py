@@ -1,0 +1,87 @@
+"""From what a user passes to float64 arrays: checks that name the argument, the place and the way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def as_points(X: ArrayLike, name: str = "X") -> Array:
+    """Return `X` as a finite float64 array of shape (n, d); one-dimensional input is one column.
+
+    Parameters
+    ----------
+    X : array-like, shape (n, d) or (n,)
+        Points, DataFrames included.
+    name : str
+        How an error calls the argument.
+
+    Raises
+    ------
+    ValueError
+        For anything that is not a finite real matrix with at least one row and one column.
+    """
+    points = _as_float(X, name)
+    if points.ndim == 1:
+        points = points[:, None]
+    if points.ndim != 2:
+        raise ValueError(f"{name} has {points.ndim} dimensions; pass an array of shape (n, d) or (n,).")
+    if points.shape[0] < 1:
+        raise ValueError(f"{name} has 0 rows; at least 1 is needed.")
+    if points.shape[1] < 1:
+        raise ValueError(f"{name} has 0 columns; at least 1 is needed.")
+    _refuse_non_finite(points, name)
+    return points
+
+
+def as_targets(y: ArrayLike, n: int, name: str = "y") -> Array:
+    """Return `y` as a finite float64 array of shape (n,) or (n, m) with `n` rows.
+
+    Raises
+    ------
+    ValueError
+        For non-finite entries, a wrong number of rows, or no column.
+    """
+    targets = _as_float(y, name)
+    if targets.ndim == 0 or targets.ndim > 2:
+        raise ValueError(f"{name} has {targets.ndim} dimensions; pass shape (n,) or (n, m).")
+    if targets.shape[0] != n:
+        raise ValueError(f"{name} has {targets.shape[0]} rows but X has {n}; give one target per row of X.")
+    if targets.ndim == 2 and targets.shape[1] == 0:
+        raise ValueError(f"{name} has 0 columns; at least 1 is needed.")
+    _refuse_non_finite(targets, name)
+    return targets
+
+
+def lift(X: Array, fit_bias: bool) -> Array:
+    """Return the lifted points x~ = (x, 1), or x itself without biases; shape (n, D)."""
+    return np.column_stack([X, np.ones(len(X))]) if fit_bias else np.ascontiguousarray(X)
+
+
+def _as_float(values: Any, name: str) -> Array:
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    if hasattr(values, "toarray"):
+        raise ValueError(f"{name} is sparse; pass {name}.toarray().")
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "c":
+            raise ValueError(f"{name} is complex; pass real numbers.")
+        with np.errstate(over="ignore"):
+            result = np.array(array, dtype=np.float64, order="C")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be read as numbers ({error}); pass a numeric array.") from error
+    return result
+
+
+def _refuse_non_finite(array: Array, name: str) -> None:
+    if np.isfinite(array).all():
+        return
+    place = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+    where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
+    what = "NaN" if np.isnan(array[place]) else "infinity"
+    raise ValueError(f"{name} contains {what} at {where}; drop or impute that row.")

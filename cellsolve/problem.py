@@ -1,0 +1,416 @@
+"""Problem: what is to be solved, validated once. Everything downstream takes a Problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cellsolve.data import Array, as_points, as_targets, lift
+from cellsolve.losses import Loss, as_loss
+from cellsolve.measure import SparseMeasure
+from cellsolve.potentials import Potential, as_potential
+
+FREE_PARTS = ("none", "constant", "affine")
+
+
+class Problem:
+    r"""A shallow-ReLU training problem over networks of every width.
+
+    Penalised (``lam > 0``) and minimum-norm interpolation (``lam=None``):
+
+    .. math::
+        \min_\nu \frac1n \sum_i \ell(f_\nu(x_i), y_i) + \lambda \int w\, d|\nu|
+        \qquad\text{or}\qquad
+        \min_\nu \int w\, d|\nu| \ \text{ s.t. } f_\nu(x_i) = y_i .
+
+    Parameters
+    ----------
+    X : array-like, shape (n, d) or (n,)
+    y : array-like, shape (n,) or (n, m)
+        Targets; -1 and 1 for classification losses. With m outputs the loss is summed over outputs and a neuron
+        costs ||c_k||_2 w(theta_k).
+    lam : float or None
+        Weight of the penalty, positive; None is interpolation.
+    loss : str or Loss
+    penalty : str or Potential
+    free : {"none", "constant", "affine"}, optional
+        What costs nothing: nothing, a constant, or x @ linear + offset (x @ linear without biases). The default is
+        "none", and "constant" for ``slope`` with biases, whose constants cost nothing.
+    fit_bias : bool
+        Whether neurons have biases.
+
+    Raises
+    ------
+    ValueError
+        Input that is not finite, does not fit together, or makes the problem unbounded or infeasible.
+    """
+
+    X: Array
+    y: Array
+    lam: float | None
+    loss: Loss
+    penalty: Potential
+    free: str
+    fit_bias: bool
+    #: lifted points (n, D), targets (n, m) and basis of the free part (n, k), in the units of the caller
+    lifted: Array
+    targets: Array
+    basis: Array
+
+    def __init__(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        lam: float | None = None,
+        loss: str | Loss = "squared",
+        penalty: str | Potential = "variation",
+        free: str | None = None,
+        fit_bias: bool = True,
+    ) -> None:
+        points = as_points(X)
+        targets = as_targets(y, len(points))
+        if not isinstance(fit_bias, (bool, np.bool_)):
+            raise ValueError(f"fit_bias is {fit_bias!r}; pass True or False.")
+        potential = as_potential(penalty)
+        free = _free_part(free, potential, bool(fit_bias))
+        the_loss = as_loss(loss)
+        if the_loss.classification and lam is not None:
+            wrong = np.argwhere(np.abs(targets) != 1)
+            if len(wrong):
+                raise ValueError(
+                    f"y is {targets[tuple(wrong[0])]} at row {wrong[0][0]}; the {the_loss.name} loss needs labels -1 and 1."
+                )
+        self._set(
+            X=points,
+            y=targets,
+            lam=_lam(lam),
+            loss=the_loss,
+            penalty=potential,
+            free=free,
+            fit_bias=bool(fit_bias),
+            lifted=lift(points, bool(fit_bias)),
+            targets=targets.reshape(len(points), -1),
+            basis=_basis(points, free, bool(fit_bias)),
+        )
+        if self.interpolates:
+            _refuse_contradictions(points, self.targets)
+
+    def _set(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a Problem is frozen; make another one to change {name}")
+
+    def __repr__(self) -> str:
+        goal = "interpolation" if self.interpolates else f"lam={self.lam:g}, loss={self.loss.name!r}"
+        return (
+            f"Problem(n={self.n}, d={self.X.shape[1]}, {goal}, penalty={self.penalty.name!r}, "
+            f"free={self.free!r}, fit_bias={self.fit_bias})"
+        )
+
+    def replace(self, **changes: Any) -> Problem:
+        """Return the same problem with some arguments changed."""
+        keys = ("lam", "loss", "penalty", "free", "fit_bias")
+        arguments = {"X": self.X, "y": self.y} | {key: getattr(self, key) for key in keys} | changes
+        return Problem(arguments.pop("X"), arguments.pop("y"), **arguments)
+
+    # -- sizes ----------------------------------------------------------------------------------------------
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return len(self.lifted)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs m."""
+        return self.targets.shape[1]
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether this is minimum-norm interpolation."""
+        return self.lam is None
+
+    @property
+    def level(self) -> float:
+        """What |phi_alpha| / w may not exceed: lam, or 1 for interpolation."""
+        return 1.0 if self.lam is None else self.lam
+
+    # -- primal ---------------------------------------------------------------------------------------------
+
+    def objective_of(self, fit: Array, norm: float) -> float:
+        """Return the objective of a network with values `fit` (n, m) on the data and norm `norm`."""
+        if self.interpolates:
+            return float(norm)
+        return float(np.sum(self.loss.value(fit, self.targets)) / self.n + self.lam * norm)
+
+    def objective(self, measure: SparseMeasure) -> float:
+        """Return mean loss + lam * norm of the measure (the norm alone for interpolation)."""
+        fit = measure.predict(self.X).reshape(self.targets.shape)
+        return self.objective_of(fit, measure.norm(self.penalty, self.X))
+
+    def residual(self, measure: SparseMeasure) -> float:
+        """Return max |f(x_i) - y_i|."""
+        return float(np.abs(measure.predict(self.X).reshape(self.targets.shape) - self.targets).max())
+
+    def neuron_costs(self, theta: Array) -> Array:
+        """Return w of each row of `theta`."""
+        return self.penalty.value(theta, self.lifted, self.fit_bias)
+
+    def responses(self, theta: Array) -> Array:
+        """Return sigma(<theta_k, x~_i>), shape (n, K)."""
+        return np.maximum(self.lifted @ theta.T, 0.0)
+
+    def measure(self, theta: Array, weights: Array, coefficients: Array) -> SparseMeasure:
+        """Return the measure with these neurons (K, D), weights (K, m) and coefficients (k, m) of the basis."""
+        d = self.X.shape[1]
+        flat = self.y.ndim == 1
+        offset = linear = None
+        if self.free == "affine":
+            linear = coefficients[:d]
+        if self.basis.shape[1] > (d if linear is not None else 0):
+            offset = coefficients[-1]
+        if flat:
+            weights = weights[:, 0]
+            offset = None if offset is None else offset[0]
+            linear = None if linear is None else linear[:, 0]
+        return SparseMeasure(theta, weights, offset=offset, linear=linear, fit_bias=self.fit_bias)
+
+    def refuse_unattained(self) -> None:
+        """Raise ValueError where the infimum is not attained: logistic loss and a free part that separates the classes."""
+        if self.interpolates or self.loss.attained or not self.basis.shape[1]:
+            return
+        from scipy.optimize import linprog
+
+        # scaled columns and rows only change the separating coefficients, not whether there are some
+        basis = self.basis / np.abs(self.basis).max(axis=0).clip(min=np.finfo(float).tiny)
+        for j in range(self.n_outputs):
+            margins = self.targets[:, j : j + 1] * basis
+            result = linprog(-margins.sum(axis=0), A_ub=-margins, b_ub=np.zeros(self.n), bounds=(-1, 1), method="highs")
+            if result.status == 0 and -result.fun > 1e-7:
+                raise ValueError(
+                    f"y is separated by the free part ({self.free!r}), so the {self.loss.name} loss has no minimum: its "
+                    "infimum is approached as the free part grows. Use a smaller free part, or the squared_hinge loss."
+                )
+
+    # -- dual -----------------------------------------------------------------------------------------------
+
+    def dual_value(self, alpha: Array) -> float:
+        """Return the dual objective in floating point; `alpha` (n, m) has to lie in the domain."""
+        if self.interpolates:
+            return float(np.sum(alpha * self.targets))
+        return float(np.sum(self.loss.dual(-self.n * alpha, self.targets)) / self.n)
+
+    def dual_box(self) -> tuple[Array, Array]:
+        """Return the box of alpha (n, m) that the conjugate allows."""
+        if self.interpolates:
+            return np.full_like(self.targets, -np.inf), np.full_like(self.targets, np.inf)
+        low, high = self.loss.domain(self.targets)
+        return -high / self.n, -low / self.n
+
+    def dual_candidate(self, alpha: Array) -> Array:
+        """Return the nearest point of {alpha in the box, B^T alpha = 0}, up to rounding; shape (n, m).
+
+        The box is shrunk by 1e-12 of its width towards 0, which it contains, so that rounding leaves it inside.
+        """
+        low, high = (bound * (1 - 1e-12) for bound in self.dual_box())
+        columns = [_project(alpha[:, j], self.basis, low[:, j], high[:, j]) for j in range(alpha.shape[1])]
+        return np.column_stack(columns)
+
+    # -- units ----------------------------------------------------------------------------------------------
+
+    def normalized(self) -> tuple[Problem, Units]:
+        """Return the same problem with data and targets of size about 1, and the way back.
+
+        Only powers of two are used, so nothing is rounded.
+
+        Raises
+        ------
+        ValueError
+            The scales are so far apart that float64 cannot hold both.
+        """
+        x = _exponent(self.lifted)
+        y = 0 if self.loss.classification and not self.interpolates else _exponent(self.targets)
+        loss, loss_scale = (self.loss, 1.0) if y == 0 or self.interpolates else self.loss.scaled(_power(y))
+        penalty_scale = _power(y - x + x * self.penalty.data_degree)
+        value = penalty_scale if self.interpolates else loss_scale
+        lam = None if self.lam is None else self.lam * penalty_scale / loss_scale
+        if not (0 < value < np.inf) or (lam is not None and not (0 < lam < np.inf)):
+            raise ValueError("X, y and lam have scales that float64 cannot hold together; rescale X or y.")
+        basis = np.array([_exponent(column) for column in self.basis.T], dtype=int)
+        problem = object.__new__(Problem)
+        problem._set(
+            X=_exact_scale(self.X, -x),
+            y=_exact_scale(self.y, -y),
+            lam=lam,
+            loss=loss,
+            penalty=self.penalty,
+            free=self.free,
+            fit_bias=self.fit_bias,
+            lifted=_exact_scale(self.lifted, -x),
+            targets=_exact_scale(self.targets, -y),
+            basis=np.column_stack([_exact_scale(column, -e) for column, e in zip(self.basis.T, basis, strict=True)])
+            if len(basis)
+            else self.basis,
+        )
+        return problem, Units(x, y, basis, value, self.penalty.data_degree)
+
+
+@dataclass(frozen=True)
+class Units:
+    """The way from a normalized problem back: everything is a power of two."""
+
+    x: int
+    y: int
+    basis: np.ndarray
+    value: float
+    data_degree: int
+
+    def weights(self, weights: Array) -> Array:
+        """Outer weights in the caller's units (neurons stay as they are)."""
+        return np.ldexp(weights, self.y - self.x)
+
+    def coefficients(self, coefficients: Array) -> Array:
+        """Coefficients of the free part in the caller's units."""
+        return np.ldexp(coefficients, self.y - self.basis[:, None]) if len(self.basis) else coefficients
+
+    def alpha(self, alpha: Array) -> Array:
+        """Dual vector in the caller's units."""
+        return np.ldexp(alpha * self.value, -self.y)
+
+    def alpha_inside(self, alpha: Array) -> Array:
+        """Dual vector of the caller in normalized units."""
+        return np.ldexp(alpha, self.y) / self.value
+
+    def weights_inside(self, weights: Array) -> Array:
+        """Outer weights of the caller in normalized units."""
+        return np.ldexp(weights, self.x - self.y)
+
+    def supremum(self, supremum: float) -> float:
+        """Sup |phi| / w in the caller's units."""
+        return float(np.ldexp(supremum * self.value, self.x - self.y - self.x * self.data_degree))
+
+
+def _exponent(array: Array) -> int:
+    """Return the exponent e with 2^(e-1) <= max |array| < 2^e; 0 for no or zero entries."""
+    size = np.abs(array).max(initial=0.0)
+    return int(np.frexp(size)[1]) if size > 0 else 0
+
+
+def _power(exponent: int) -> float:
+    return float(np.ldexp(1.0, exponent))
+
+
+def _exact_scale(array: Array, exponent: int) -> Array:
+    scaled = np.ldexp(array, exponent)
+    if not np.array_equal(np.ldexp(scaled, -exponent), array):
+        raise ValueError("X or y has entries so far apart in size that float64 cannot hold both; rescale the columns.")
+    return scaled
+
+
+def _lam(lam: Any) -> float | None:
+    if lam is None:
+        return None
+    try:
+        value = float(lam)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"lam is {lam!r}; pass a positive number, or None for interpolation.") from error
+    if not (0 < value < np.inf):
+        raise ValueError(f"lam is {value}; pass a positive finite number, or None for interpolation.")
+    return value
+
+
+def _free_part(free: Any, potential: Potential, bias: bool) -> str:
+    if free is None:
+        return "constant" if potential.free_constant(bias) else "none"
+    if free not in FREE_PARTS:
+        raise ValueError(f"free is {free!r}; choose one of {', '.join(FREE_PARTS)}.")
+    if free == "none" and potential.free_constant(bias):
+        raise ValueError(
+            f"free is 'none', but penalty '{potential.name}' leaves biases unpenalised, so constants cost nothing; "
+            "use free='constant' (the default) or 'affine'."
+        )
+    return free
+
+
+def _basis(points: Array, free: str, bias: bool) -> Array:
+    n = len(points)
+    if free == "none":
+        return np.zeros((n, 0))
+    if free == "constant":
+        return np.ones((n, 1))
+    return lift(points, bias)
+
+
+def _refuse_contradictions(points: Array, targets: Array) -> None:
+    _, first, inverse = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    leader = first[inverse.ravel()]
+    wrong = np.flatnonzero(np.any(targets != targets[leader], axis=1))
+    if len(wrong):
+        i = int(wrong[0])
+        raise ValueError(
+            f"y differs at rows {int(leader[i])} and {i}, whose rows of X are equal; no function interpolates both. "
+            "Average the repeated points, or pass lam."
+        )
+
+
+def _project(alpha: Array, basis: Array, low: Array, high: Array) -> Array:
+    """Nearest point to alpha in {low <= . <= high, basis^T . = 0}: linear algebra, and a small QP where it leaves the box."""
+    inside = alpha
+    if basis.shape[1]:
+        left, size, _ = np.linalg.svd(basis, full_matrices=False)
+        left = left[:, size > 1e-13 * size[0]]  # a numerical null space: what it misses is corrected in rationals
+        inside = alpha - left @ (left.T @ alpha)
+    if np.all((low <= inside) & (inside <= high)):
+        return inside
+    if not basis.shape[1]:
+        return np.clip(alpha, low, high)
+    return _project_by_qp(alpha, left, low, high)
+
+
+def _project_by_qp(alpha: Array, orthonormal: Array, low: Array, high: Array) -> Array:
+    import clarabel
+    from scipy import sparse
+
+    n = len(alpha)
+    scale = max(np.abs(alpha).max(), np.finfo(float).tiny)
+    upper, lower = np.flatnonzero(np.isfinite(high)), np.flatnonzero(np.isfinite(low))
+    eye = sparse.identity(n, format="csr")
+    rows = sparse.vstack([sparse.csr_matrix(orthonormal.T), eye[upper], -eye[lower]], format="csc")
+    bound = np.concatenate([np.zeros(orthonormal.shape[1]), high[upper] / scale, -low[lower] / scale])
+    cones = [clarabel.ZeroConeT(orthonormal.shape[1]), clarabel.NonnegativeConeT(len(upper) + len(lower))]
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-12
+    solver = clarabel.DefaultSolver(sparse.identity(n, format="csc"), -alpha / scale, rows, bound, cones, settings)
+    point = np.clip(np.array(solver.solve().x) * scale, low, high)
+    free = (point > low) & (point < high)
+    for _ in range(3):  # spread what is left of B^T alpha over entries that have room
+        fix = orthonormal[free] @ np.linalg.lstsq(orthonormal[free].T @ orthonormal[free], orthonormal.T @ point, rcond=None)[0]
+        point[free] = np.clip(point[free] - fix, low[free], high[free])
+    return point
+
+
+def as_problem(X: Any, y: ArrayLike | None = None, **statement: Any) -> Problem:
+    """Return `X` where it is a Problem, else the Problem of `X`, `y` and the keywords that are not None.
+
+    Raises
+    ------
+    ValueError
+        A Problem together with anything else, or X without y.
+    """
+    if isinstance(X, Problem):
+        given = sorted(name for name, value in ({"y": y} | statement).items() if value is not None)
+        if given:
+            raise ValueError(f"{', '.join(given)} given together with a Problem, which states them; use problem.replace(...).")
+        return X
+    if y is None:
+        raise ValueError("y is missing; pass X and y, or a Problem.")
+    return Problem(X, y, **{name: value for name, value in statement.items() if value is not None})

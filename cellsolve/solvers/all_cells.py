@@ -1,0 +1,34 @@
+"""Method "all_cells": the reference, one convex program (G) over every cell through cvxpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellsolve.problem import Problem
+from cellsolve.programs import group_lasso
+from cellsolve.solution import Round, Status
+from cellsolve.solvers.generation import Outcome, lower_bound_of
+from cellsolve.solvers.neuron_master import MasterSolution
+from cellsolve.solvers.options import Options
+
+#: weights below this share of the norm are what an interior-point method leaves where a weight should be zero
+DUST = 1e-9
+
+
+def solve_all_cells(problem: Problem, oracle, options: Options) -> Outcome:
+    """Solve (G) over the oracle's cells; `oracle` has to be exhaustive."""
+    program = group_lasso(problem, cells=oracle.data_cells)
+    program.solve(options.solver)
+    theta, signs = program.atoms()
+    cost = problem.neuron_costs(theta)
+    keep = cost > DUST * max(cost.sum(), np.finfo(float).tiny)
+    weights, theta = signs[keep] * cost[keep, None], theta[keep] / cost[keep, None]
+    solution = MasterSolution(weights, program.coefficients(), program.alpha())
+    fit = problem.responses(theta) @ weights + problem.basis @ solution.coefficients
+    objective = problem.objective_of(fit, float(np.abs(weights).sum()))
+    alpha = problem.dual_candidate(solution.alpha)
+    lower = lower_bound_of(problem, alpha, oracle.price(alpha, problem.level).supremum)
+    history = [Round(options.budget.elapsed, objective, lower, len(oracle.data_cells))]
+    if options.report is not None:
+        options.report(history[0])
+    return Outcome(theta, solution, objective, alpha, lower, Status.STALLED, history)

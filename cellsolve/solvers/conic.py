@@ -1,0 +1,67 @@
+"""Program (L) as plain arrays: the columns of a neuron, the rows of a loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from cellsolve.data import Array
+from cellsolve.problem import Problem
+
+
+@dataclass(frozen=True)
+class LossBlock:
+    """Objective and rows of the loss over x = (f, aux), both flattened over samples and outputs.
+
+    min x^T P x / 2 + c^T x + constant, `rows` x <= bounds, and triples of `cones` x + offsets in the exponential cone.
+    """
+
+    size: int
+    n_values: int
+    quadratic: Array
+    linear: Array
+    constant: float
+    rows: sparse.csc_matrix
+    bounds: Array
+    cones: sparse.csc_matrix
+    offsets: Array
+
+
+def loss_block(problem: Problem) -> LossBlock:
+    """Return the loss of a penalised problem, divided by n."""
+    targets = problem.targets.ravel()
+    n, N = problem.n, targets.size
+    form = problem.loss.conic(targets)
+    k = len(form.aux_linear)
+    ones = np.ones(N)
+    quadratic = np.concatenate([form.f_quadratic * ones] + [value * ones for value in form.aux_quadratic]) / n
+    linear = np.concatenate([form.f_linear * ones] + [value * ones for value in form.aux_linear]) / n
+    eye = sparse.identity(N)
+
+    def affine(f_coefficient, aux) -> sparse.spmatrix:
+        return sparse.hstack([sparse.diags(f_coefficient)] + [value * eye for value in aux])
+
+    size = (k + 1) * N
+    rows = [affine(row.f_coefficient, row.aux_coefficients) for row in form.rows]
+    bounds = [row.bound for row in form.rows]
+    cones, offsets = [], []
+    for triple in form.exponentials:
+        parts = [affine(f_coefficient, aux) for f_coefficient, aux, _ in triple]
+        stacked = sparse.vstack(parts, format="csr")
+        interleave = np.arange(3 * N).reshape(3, N).T.ravel()
+        cones.append(stacked[interleave])
+        offsets.append(np.tile([constant for _, _, constant in triple], N))
+    empty = sparse.csc_matrix((0, size))
+    return LossBlock(
+        size,
+        N,
+        quadratic,
+        linear,
+        float(np.sum(form.constant)) / n,
+        sparse.vstack(rows, format="csc") if rows else empty,
+        np.concatenate(bounds) if bounds else np.zeros(0),
+        sparse.vstack(cones, format="csc") if cones else empty,
+        np.concatenate(offsets) if offsets else np.zeros(0),
+    )

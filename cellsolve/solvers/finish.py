@@ -1,0 +1,87 @@
+"""From an outcome to an answer: few neurons, their weights solved once more, and the certificate in exact arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellsolve.certificate import Certificate, exact_dual, exact_lower_bound, statement
+from cellsolve.data import Array
+from cellsolve.measure import SparseMeasure
+from cellsolve.problem import Problem, Units
+from cellsolve.solvers.generation import Outcome
+from cellsolve.solvers.neuron_master import SolverFailure, neuron_master
+
+#: distances of directions within which neurons are tried as one, the widest first
+MERGE_TRIALS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+#: relative room between the oracle's supremum and the claim, for the multipliers that a checker finds by itself
+CHECKER_ROOM = 1e-12
+#: neurons lighter than this share of the norm are solver dust
+DUST = 1e-9
+
+
+def tidy(original: Problem, problem: Problem, units: Units, outcome: Outcome, allowed: float) -> SparseMeasure:
+    """Return the outcome's network in the caller's units, merged and pruned, its objective up by at most `allowed`.
+
+    Merging neurons that are not parallel changes the function; what decides is the objective after their weights
+    were solved for once more.
+    """
+    solution = outcome.solution
+    weights, theta = solution.weights, outcome.theta[: len(solution.weights)]
+    size = np.linalg.norm(weights, axis=1)
+    keep = size > DUST * size.sum()
+    raw = _outside(original, units, theta[keep], weights[keep], solution.coefficients)
+    limit = original.objective(raw) + allowed
+    miss = max(original.residual(raw), 1e-10 * np.abs(original.targets).max())
+    for tol in (*MERGE_TRIALS, 0.0):
+        merged = _weigh_again(original, problem, units, raw.merge(tol).neurons)
+        if merged is None or original.objective(merged) > limit:
+            continue
+        if not original.interpolates or original.residual(merged) <= miss:
+            raw = merged
+            break
+    pruned = raw.prune(original.X, original.penalty)
+    return pruned if pruned.n_neurons < raw.n_neurons else raw.normalized(original.penalty, original.X)
+
+
+def _outside(original: Problem, units: Units, theta: Array, weights: Array, coefficients: Array) -> SparseMeasure:
+    return original.measure(theta, units.weights(weights), units.coefficients(coefficients))
+
+
+def _weigh_again(original: Problem, problem: Problem, units: Units, theta: Array) -> SparseMeasure | None:
+    """Solve (L) on these neurons; for interpolation the support is then fitted to rounding."""
+    master = neuron_master(problem)
+    master.add(theta)
+    try:
+        solution = master.solve()
+    except SolverFailure:
+        return None
+    size = np.linalg.norm(solution.weights, axis=1)
+    keep = size > DUST * size.sum()
+    weights, coefficients = solution.weights[keep], solution.coefficients
+    if problem.interpolates:
+        system = np.hstack([master.columns[:, keep], problem.basis])
+        values = np.vstack([weights, coefficients])
+        values = values + np.linalg.lstsq(system, problem.targets - system @ values, rcond=1e-10)[0]
+        weights, coefficients = values[: keep.sum()], values[keep.sum() :]
+    return _outside(original, units, master.theta[keep], weights, coefficients)
+
+
+def certificate_of(original: Problem, problem: Problem, units: Units, oracle, alpha: Array, objective: float) -> Certificate:
+    """Return the certificate that `alpha` (of the normalized problem) proves, in the caller's units."""
+    best = None
+    for candidate in (alpha, np.zeros_like(alpha)):  # alpha = 0 always proves something: the least loss possible
+        dual = exact_dual(problem, candidate)
+        supremum = oracle.price(candidate, np.inf, dual.correction()).supremum * (1 + CHECKER_ROOM)
+        lower = exact_lower_bound(problem, dual, supremum)
+        if best is None or lower > best[2]:
+            best = dual, supremum, lower
+    dual, supremum, lower = best
+    flat = units.alpha(dual.alpha)
+    return Certificate(
+        alpha=flat[:, 0] if original.y.ndim == 1 else flat,
+        rows=dual.rows,
+        supremum=units.supremum(supremum),
+        lower_bound=lower * units.value,
+        objective=objective,
+        **statement(original),
+    )

@@ -1,0 +1,139 @@
+"""THE loop: a master weighs the neurons it has, an oracle looks for neurons that it should have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cellsolve.certificate import relative_gap
+from cellsolve.data import Array
+from cellsolve.problem import Problem
+from cellsolve.solution import Round, Status
+from cellsolve.solvers.neuron_master import MasterSolution, NeuronMaster, SolverFailure
+
+#: rounds without progress of the gap after which the loop ends: fewer would stop on the plateaus of degenerate duals
+PATIENCE = 12
+
+
+@dataclass
+class Budget:
+    """Seconds left and a clock."""
+
+    max_time: float | None = None
+    start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.start
+
+    @property
+    def spent(self) -> bool:
+        """Whether `max_time` has passed."""
+        return self.max_time is not None and self.elapsed >= self.max_time
+
+
+@dataclass
+class Outcome:
+    """The best network and the best dual vector of a run, in the units of the problem that was given."""
+
+    theta: Array
+    solution: MasterSolution
+    objective: float
+    alpha: Array
+    lower_bound: float
+    status: Status
+    history: list[Round]
+
+
+def generate(
+    problem: Problem,
+    master: NeuronMaster,
+    oracle,
+    budget: Budget,
+    tol: float,
+    report: Callable[[Round], None] | None = None,
+) -> Outcome:
+    """Alternate master and oracle until the gap is at most `tol`, nothing violates, or the budget is spent.
+
+    The bound of a round is that of its dual vector shrunk by the oracle's supremum (theory of the certificate); the
+    best one is kept, since the dual vectors of column generation wander.
+    """
+    history: list[Round] = []
+    best: Outcome | None = None
+    alpha_best, lower_best = np.zeros_like(problem.targets), -np.inf
+    if not problem.interpolates:
+        lower_best = problem.dual_value(alpha_best)
+    center = None
+    quiet = 0
+    status = Status.STALLED
+    try:
+        while True:
+            try:
+                solution = master.solve()
+            except SolverFailure as failure:
+                if best is None:
+                    raise ValueError(f"the program on {len(master.theta)} neurons has no solution ({failure}).") from failure
+                break
+            norm = float(np.linalg.norm(solution.weights, axis=1).sum())
+            fit = master.columns @ solution.weights + problem.basis @ solution.coefficients
+            objective = problem.objective_of(fit, norm)
+            if best is None or objective < best.objective or problem.interpolates:
+                best = Outcome(master.theta, solution, objective, alpha_best, lower_best, status, history)
+            before = relative_gap(best.objective, lower_best)
+            found = 0
+            candidates = [solution.alpha] if center is None else [solution.alpha, 0.5 * (solution.alpha + center)]
+            for raw in candidates:
+                alpha = problem.dual_candidate(raw)
+                pricing = oracle.price(alpha, problem.level)
+                lower = lower_bound_of(problem, alpha, pricing.supremum)
+                if lower > lower_best:
+                    lower_best, alpha_best = lower, alpha
+                found += master.add(pricing.theta[: 2 * problem.n + 20])
+            center = alpha_best
+            round_ = Round(budget.elapsed, best.objective, lower_best, len(master.theta))
+            history.append(round_)
+            if report is not None:
+                report(round_)
+            gap = relative_gap(best.objective, lower_best)
+            quiet = 0 if gap < 0.9 * before else quiet + 1
+            if gap <= tol:
+                status = Status.OPTIMAL
+                break
+            if not found or quiet >= PATIENCE:
+                status = Status.STALLED if pricing.exhaustive else Status.UNPROVEN
+                break
+            if budget.spent:
+                status = Status.TIME_LIMIT
+                break
+            found += master.add(_averages(master, solution)) if problem.n_outputs == 1 else 0
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        status = Status.INTERRUPTED
+    best.alpha, best.lower_bound, best.status = alpha_best, lower_best, status
+    return best
+
+
+def lower_bound_of(problem: Problem, alpha: Array, supremum: float) -> float:
+    """Return the dual objective, in floating point, of alpha shrunk to sup |phi| / w <= lam."""
+    if problem.interpolates:
+        return problem.dual_value(alpha) / supremum if supremum > 0 else 0.0
+    return problem.dual_value(alpha * min(1.0, problem.lam / supremum)) if supremum > 0 else problem.dual_value(alpha)
+
+
+def _averages(master: NeuronMaster, solution: MasterSolution) -> Array:
+    """Sums of the neurons of one cell and sign: same fit there, no larger penalty (de Dios & Bruna, Lemma 4.5)."""
+    weights = solution.weights[:, 0]
+    size = np.abs(weights)
+    live = np.flatnonzero(size > 1e-9 * size.sum())
+    theta = master.theta[: len(weights)][live]
+    patterns = np.packbits(master.problem.lifted @ theta.T > 0, axis=0).T
+    keys = np.column_stack([patterns, (weights[live] > 0).astype(np.uint8)])
+    _, groups, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), theta.shape[1]))
+    np.add.at(sums, groups.ravel(), size[live, None] * theta)
+    return sums[counts > 1]

@@ -1,0 +1,243 @@
+"""Masters of program (L): weights of given neurons. HiGHS where it is a linear program, Clarabel otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from cellsolve.data import Array
+from cellsolve.problem import Problem
+from cellsolve.solvers.conic import loss_block
+
+#: asked of the convex solvers. Not trusted: the certificate measures what they reached
+ACCURACY = 1e-10
+
+
+class SolverFailure(Exception):
+    """A convex solver gave no usable answer."""
+
+
+@dataclass(frozen=True)
+class MasterSolution:
+    """Weights (K, m) of neurons with w = 1, coefficients (k, m) of the free part, dual vector alpha (n, m)."""
+
+    weights: Array
+    coefficients: Array
+    alpha: Array
+
+
+def neuron_master(problem: Problem) -> NeuronMaster:
+    """Return the master that fits the problem."""
+    linear = problem.n_outputs == 1 and (problem.interpolates or problem.loss.conic(problem.targets[:1, 0]).is_linear)
+    return LinearMaster(problem) if linear else ConicMaster(problem)
+
+
+class NeuronMaster:
+    """Holds neurons with w = 1; `solve` weighs them."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.theta = np.zeros((0, problem.lifted.shape[1]))
+        self.columns = np.zeros((problem.n, 0))
+
+    def add(self, theta: Array) -> int:
+        """Add neurons that are not there yet (to rounding); return how many."""
+        cost = self.problem.neuron_costs(theta)
+        fresh = theta[cost > 0] / cost[cost > 0, None]
+        fresh = fresh[np.isfinite(fresh).all(axis=1)]
+        fresh = fresh[_new_rows(fresh, self.theta)]
+        columns = self.problem.responses(fresh)
+        self._append(columns)
+        self.theta = np.concatenate([self.theta, fresh])
+        self.columns = np.hstack([self.columns, columns])
+        return len(fresh)
+
+    def keep(self, which: np.ndarray) -> None:
+        """Forget the neurons that `which` (K,) bool does not mark."""
+        raise NotImplementedError
+
+    def solve(self) -> MasterSolution:
+        """Return the optimal weights and a dual vector."""
+        raise NotImplementedError
+
+    def _append(self, columns: Array) -> None:
+        """Tell the solver about new columns."""
+
+
+def _new_rows(fresh: Array, known: Array) -> np.ndarray:
+    """Indices of rows of `fresh` farther than 1e-12 from `known` and from each other: nearer ones cannot help."""
+    scale = np.abs(fresh).max(initial=0.0)
+    if not scale:
+        return np.zeros(0, dtype=int)
+    keys = np.round(np.concatenate([known, fresh]) / scale, 12) + 0.0
+    _, first = np.unique(keys, axis=0, return_index=True)
+    first = first[first >= len(known)] - len(known)
+    return np.sort(first)
+
+
+class LinearMaster(NeuronMaster):
+    """The linear program, kept in HiGHS with its basis: new neurons are new columns (p, q), z = p - q."""
+
+    def __init__(self, problem: Problem) -> None:
+        import highspy
+
+        super().__init__(problem)
+        self.highs = highspy.Highs()
+        for option, value in (
+            ("output_flag", False),
+            ("threads", 1),
+            ("primal_feasibility_tolerance", ACCURACY),
+            ("dual_feasibility_tolerance", ACCURACY),
+        ):
+            self._check(self.highs.setOptionValue(option, value), option)
+        self.inf = highspy.kHighsInf
+        self._start()
+
+    def _start(self) -> None:
+        """Rows: f - A z - B a = 0 and the loss (penalised), or A z + B a = y. First columns: f, aux, a."""
+        problem, highs = self.problem, self.highs
+        highs.clearModel()
+        k = problem.basis.shape[1]
+        if problem.interpolates:
+            self.sign = 1.0
+            matrix = sparse.csc_matrix(problem.basis)
+            cost = np.zeros(k)
+            low = high = problem.targets[:, 0]
+        else:
+            self.sign = -1.0
+            block = loss_block(problem)
+            values = sparse.hstack([sparse.identity(problem.n), sparse.csc_matrix((problem.n, block.size - problem.n))])
+            free = sparse.csc_matrix(np.vstack([-problem.basis, np.zeros((len(block.bounds), k))]))
+            matrix = sparse.hstack([sparse.vstack([values, block.rows]), free], format="csc")
+            cost = np.concatenate([block.linear, np.zeros(k)])
+            low = np.concatenate([np.zeros(problem.n), np.full(len(block.bounds), -self.inf)])
+            high = np.concatenate([np.zeros(problem.n), block.bounds])
+        self.first = matrix.shape[1]
+        nothing = np.array([], dtype=np.int32)
+        self._check(highs.addRows(len(low), low, high, 0, nothing, nothing, np.array([])), "addRows")
+        self._add_columns(matrix, cost, -self.inf)
+
+    def _append(self, columns: Array) -> None:
+        if columns.shape[1]:
+            both = np.stack([columns, -columns], axis=2).reshape(len(columns), -1) * self.sign
+            price = 1.0 if self.problem.interpolates else self.problem.lam
+            self._add_columns(sparse.csc_matrix(both), np.full(both.shape[1], price), 0.0)
+
+    def _add_columns(self, matrix: sparse.csc_matrix, cost: Array, low: float) -> None:
+        count = matrix.shape[1]
+        if count:
+            bounds = np.full(count, low), np.full(count, self.inf)
+            pointers, indices = matrix.indptr[:-1].astype(np.int32), matrix.indices.astype(np.int32)
+            self._check(self.highs.addCols(count, cost, *bounds, matrix.nnz, pointers, indices, matrix.data), "addCols")
+
+    def keep(self, which):
+        columns, theta = self.columns[:, which], self.theta[which]
+        self._start()
+        self._append(columns)
+        self.theta, self.columns = theta, columns
+
+    def solve(self):
+        import highspy
+
+        self.highs.run()
+        status = self.highs.getModelStatus()
+        if status == highspy.HighsModelStatus.kInfeasible:
+            raise SolverFailure("infeasible")
+        solution = self.highs.getSolution()
+        values, duals = np.array(solution.col_value), np.array(solution.row_dual)
+        if not len(duals) or not np.isfinite(duals).all():
+            raise SolverFailure(f"HiGHS: {self.highs.modelStatusToString(status)}")
+        k = self.problem.basis.shape[1]
+        coefficients = values[self.first - k : self.first]
+        pairs = values[self.first :].reshape(-1, 2)
+        alpha = self.sign * duals[: self.problem.n]
+        return MasterSolution((pairs[:, 0] - pairs[:, 1])[:, None], coefficients[:, None], alpha[:, None])
+
+    @staticmethod
+    def _check(status, what: str) -> None:
+        import highspy
+
+        if status == highspy.HighsStatus.kError:
+            raise SolverFailure(f"HiGHS refused {what}")
+
+
+class ConicMaster(NeuronMaster):
+    """Clarabel: quadratic and exponential losses, and several outputs (second-order cones)."""
+
+    def keep(self, which):
+        self.theta, self.columns = self.theta[which], self.columns[:, which]
+
+    def solve(self):
+        import clarabel
+
+        problem = self.problem
+        n, m = problem.targets.shape
+        K, k = self.columns.shape[1], problem.basis.shape[1]
+        block = None if problem.interpolates else loss_block(problem)
+        head = 0 if block is None else block.size
+        per = 2 if m == 1 else m + 1  # columns of a neuron: (p, q), or (z, t) with |z| <= t
+        size = head + k * m + K * per
+        cost = np.zeros(size)
+        quadratic = np.zeros(size)
+        price = 1.0 if block is None else problem.lam
+        start = head + k * m
+        if m == 1:
+            spread = np.kron(self.columns, [[1.0, -1.0]])
+            cost[start:] = price
+        else:
+            pick = np.hstack([np.eye(m), np.zeros((m, 1))])
+            spread = np.kron(self.columns, pick)
+            cost[start + m :: per] = price
+        network = sparse.csc_matrix(np.hstack([np.kron(problem.basis, np.eye(m)), spread]))
+        right = problem.targets.ravel() if block is None else np.zeros(n * m)
+        rows, bounds, cones = [], [], []
+        if block is None:
+            rows.append(-network)
+            bounds.append(-right)
+        else:
+            quadratic[:head], cost[:head] = block.quadratic, block.linear
+            values = sparse.hstack([sparse.identity(n * m), sparse.csc_matrix((n * m, head - n * m))], format="csc")
+            rows.append(sparse.hstack([values, -network], format="csc"))
+            bounds.append(right)
+        cones.append(clarabel.ZeroConeT(n * m))
+        if block is not None and len(block.bounds):
+            rows.append(_widen(block.rows, 0, size))
+            bounds.append(block.bounds)
+            cones.append(clarabel.NonnegativeConeT(len(block.bounds)))
+        if m == 1 and K:
+            rows.append(_widen(-sparse.identity(K * per), start, size))
+            bounds.append(np.zeros(K * per))
+            cones.append(clarabel.NonnegativeConeT(K * per))
+        elif K:
+            swap = np.concatenate([[m], np.arange(m)])  # Clarabel's cone wants (t, z)
+            order = (np.arange(K)[:, None] * per + swap).ravel()
+            rows.append(_widen(-sparse.identity(K * per, format="csr")[order], start, size))
+            bounds.append(np.zeros(K * per))
+            cones += [clarabel.SecondOrderConeT(per)] * K
+        if block is not None and len(block.offsets):
+            rows.append(_widen(-block.cones, 0, size))
+            bounds.append(block.offsets)
+            cones += [clarabel.ExponentialConeT()] * (len(block.offsets) // 3)
+        settings = clarabel.DefaultSettings()
+        settings.verbose = False
+        settings.max_threads = 1
+        settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
+        matrix = sparse.vstack(rows, format="csc")
+        solver = clarabel.DefaultSolver(sparse.diags(quadratic, format="csc"), cost, matrix, np.concatenate(bounds), cones, settings)
+        solution = solver.solve()
+        if "Infeasible" in str(solution.status):
+            raise SolverFailure("infeasible")
+        x, z = np.array(solution.x), np.array(solution.z)
+        if not (np.isfinite(x).all() and np.isfinite(z).all()):
+            raise SolverFailure(f"Clarabel: {solution.status}")
+        parts = x[start:].reshape(K, per)
+        weights = parts[:, :1] - parts[:, 1:] if m == 1 else parts[:, :m]
+        return MasterSolution(weights, x[head:start].reshape(k, m), z[: n * m].reshape(n, m))
+
+
+def _widen(matrix, before: int, size: int) -> sparse.csc_matrix:
+    """Put zero columns around a block."""
+    after = size - before - matrix.shape[1]
+    return sparse.hstack([sparse.csc_matrix((matrix.shape[0], before)), matrix, sparse.csc_matrix((matrix.shape[0], after))], format="csc")

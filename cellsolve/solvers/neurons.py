@@ -1,0 +1,81 @@
+"""Method "neurons": program (L) on generated neurons, until no neuron violates the dual constraint.
+
+This is de Dios & Bruna's eq. 21 for locations that are not known: the oracle finds them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellsolve.data import Array
+from cellsolve.problem import Problem
+from cellsolve.solvers.generation import Outcome, generate
+from cellsolve.solvers.neuron_master import NeuronMaster, neuron_master
+from cellsolve.solvers.options import Options
+
+#: relative residual up to which first neurons count as interpolating: what a convex solver can reach
+FEASIBLE = 1e-9
+
+
+def solve_neurons(problem: Problem, oracle, options: Options) -> Outcome:
+    """Solve the normalized `problem`; the oracle decides whether the bound is a proof."""
+    master = neuron_master(problem)
+    if options.neurons is not None:
+        master.add(options.neurons)
+    if problem.interpolates:
+        master.add(interpolating_neurons(problem, master, np.random.default_rng(options.random_state)))
+    return generate(problem, master, oracle, options.budget, options.tol, options.report)
+
+
+def interpolating_neurons(problem: Problem, master: NeuronMaster, rng: np.random.Generator) -> Array:
+    """Return neurons on which some network interpolates: dots connected along a line, then random ones.
+
+    Raises
+    ------
+    ValueError
+        No network interpolates: y breaks a linear relation of the responses (possible without biases only).
+    """
+    lifted = problem.lifted
+    n, D = lifted.shape
+    candidates = []
+    if problem.fit_bias:
+        candidates.append(_along_a_line(lifted, rng))
+    for count in (4 * n, 16 * n):
+        candidates.append(_aimed(lifted, rng.standard_normal((count, D)), rng))
+    theta = np.zeros((0, D))
+    for more in candidates:
+        theta = np.concatenate([theta, more])
+        columns = np.hstack([master.columns, _unit_columns(problem.responses(theta)), problem.basis])
+        miss = problem.targets - columns @ np.linalg.lstsq(columns, problem.targets, rcond=1e-12)[0]
+        if np.abs(miss).max() <= FEASIBLE * np.abs(problem.targets).max(initial=1.0):
+            return theta
+    raise ValueError(
+        "no network interpolates: y breaks a linear relation that all responses fulfil. "
+        "Use fit_bias=True, a larger free part, or lam."
+    )
+
+
+def _along_a_line(lifted: Array, rng: np.random.Generator) -> Array:
+    """Neurons that are constant across a random direction, with a kink at each point's place along it."""
+    points, one = lifted[:, :-1], lifted[:, -1:]
+    spread = points.std(axis=0)
+    direction = rng.standard_normal(points.shape[1]) / np.where(spread > 0, spread, 1.0)
+    direction /= np.linalg.norm(direction) or 1.0
+    place = points @ direction
+    theta = np.column_stack([np.tile(direction, (len(points), 1)), -place / one[:, 0]])
+    constant = np.append(np.zeros(points.shape[1]), 1.0)
+    return np.concatenate([theta, -theta, constant[None]])
+
+
+def _aimed(lifted: Array, directions: Array, rng: np.random.Generator) -> Array:
+    """Half of the directions, and the other half turned so that their hyperplane meets a random data point."""
+    half = len(directions) // 2
+    aim = lifted[rng.integers(len(lifted), size=half)]
+    size = np.maximum(np.sum(aim**2, axis=1, keepdims=True), np.finfo(float).tiny)
+    turned = directions[:half] - np.sum(directions[:half] * aim, axis=1, keepdims=True) / size * aim
+    return np.concatenate([turned, directions[half:]])
+
+
+def _unit_columns(columns: Array) -> Array:
+    size = np.linalg.norm(columns, axis=0)
+    return columns / np.where(size > 0, size, 1.0)

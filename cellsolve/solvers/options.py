@@ -1,0 +1,34 @@
+"""What a method may need beside the problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cellsolve.data import Array
+from cellsolve.solution import Round
+from cellsolve.solvers.generation import Budget
+
+
+@dataclass
+class Options:
+    """Options of one solve, in normalized units.
+
+    Attributes
+    ----------
+    tol : float
+        Relative gap to stop at.
+    budget : Budget
+    solver : str
+        Convex solver of method "all_cells".
+    neurons : (K, D), optional
+        Neurons to start from.
+    """
+
+    tol: float = 1e-6
+    budget: Budget = field(default_factory=Budget)
+    solver: str = "CLARABEL"
+    neurons: Array | None = None
+    random_state: Any = None
+    report: Callable[[Round], None] | None = None

@@ -1,0 +1,27 @@
+"""Gradient training, the other side of every check (needs torch: ``pip install cellsolve[torch]``)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {"train_network": "network", "TrainedNetwork": "network", "OPTIMIZERS": "optimizers"}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(
+            "gradient training needs torch, which is not installed: pip install cellsolve[torch]"
+        ) from error
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

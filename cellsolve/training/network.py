@@ -1,0 +1,261 @@
+"""Gradient training of a shallow ReLU network of fixed width, on exactly the objective of a Problem."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cellsolve.converters import to_torch
+from cellsolve.data import Array
+from cellsolve.losses import Loss
+from cellsolve.measure import SparseMeasure
+from cellsolve.potentials import Potential
+from cellsolve.problem import Problem
+from cellsolve.training.objective import LOSSES, SQUARED_COSTS, Network
+from cellsolve.training.optimizers import OPTIMIZERS, Optimizer
+
+#: about how many records a history has
+N_RECORDS = 100
+RECORD = ("step", "objective", "decay_objective", "time")
+
+#: every status and its sentence
+STATUSES = {
+    "finished": "all steps done",
+    "stalled": "stopped early: no step lowers the objective any more",
+    "diverged": "the objective grew out of bounds; this is the best network seen, pass a smaller lr to get further",
+    "interrupted": "interrupted; this is the best network so far",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """What `train_network` returns: the best network that it recorded.
+
+    Attributes
+    ----------
+    measure : SparseMeasure
+        The network as a measure, normalized for the problem's penalty, in the units of the data.
+    objective : float
+        The problem's objective of `measure`, mean loss + lam * norm, which is what `certify` compares with the
+        best network of any width.
+    history : dict of arrays
+        About a hundred records: ``step``, ``objective`` (mean loss + lam * norm), ``decay_objective`` (with half
+        the squared weights in place of the norm: never smaller, equal for a balanced network) and ``time`` in
+        seconds.
+    module : torch.nn.Module
+        The network with the weights that it was trained to, in the units of the data.
+    status : str
+        ``"finished"``, ``"stalled"``, ``"diverged"`` or ``"interrupted"``.
+    """
+
+    measure: SparseMeasure
+    objective: float
+    history: dict[str, np.ndarray]
+    module: Any
+    status: str
+
+    @property
+    def message(self) -> str:
+        """What the status means."""
+        return STATUSES[self.status]
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return f(X), shape (n,) or (n, m)."""
+        return self.measure.predict(X)
+
+    def __repr__(self) -> str:
+        steps, seconds = self.history["step"][-1], self.history["time"][-1]
+        return (
+            f"TrainedNetwork(objective={self.objective:.10g}, width={self.module.hidden.out_features}, "
+            f"{steps} steps in {seconds:.2g} s, {self.status}: {self.message})"
+        )
+
+
+def train_network(
+    X: ArrayLike | Problem,
+    y: ArrayLike | None = None,
+    *,
+    lam: float | None = None,
+    loss: str | Loss | None = None,
+    penalty: str | Potential | None = None,
+    free: str | None = None,
+    fit_bias: bool | None = None,
+    width: int = 100,
+    optimizer: str = "adam",
+    steps: int | None = None,
+    lr: float | None = None,
+    init_scale: float = 1.0,
+    random_state: Any = None,
+    progress: bool = False,
+) -> TrainedNetwork:
+    r"""Train a network of fixed width by gradient descent, on exactly the problem's objective as weight decay.
+
+    With K = `width` neurons, every step sees all data and lowers
+
+    .. math::
+        \frac1n \sum_i \ell(f(x_i), y_i) + \frac\lambda2 \sum_{k=1}^K \bigl(w(\theta_k)^2 + \|c_k\|_2^2\bigr),
+        \qquad f(x) = \sum_k c_k \sigma(\langle\theta_k, \tilde x\rangle) + \text{free part}.
+
+    As :math:`\tfrac12(w^2 + \|c\|^2) \ge \|c\|\,w`, with equality once the two are balanced, its infimum is that of
+    the problem over networks of this width. For ``variation`` this is weight decay on weights and biases, for
+    ``slope`` weight decay without the biases; the free part never decays. The factor of ``LabelNoise(full=True)``
+    that jumps between cells counts as a constant in the gradient.
+
+    X and y are first divided by one power of two each, so that `lr` means the same for data of any size. Features
+    of very different sizes, or far from zero, stay so and slow descent down.
+
+    Parameters
+    ----------
+    X : array-like, shape (n, d) or (n,), or Problem
+        A Problem brings y, lam, loss, penalty, free and fit_bias with it.
+    y : array-like, shape (n,) or (n, m)
+    lam : float
+        Weight of the penalty; there is no training with ``lam=None``.
+    loss, penalty, free, fit_bias : optional
+        As in `Problem`.
+    width : int
+        Number of neurons K.
+    optimizer : {"adam", "sgd", "lbfgs"}
+        Adam; gradient descent with momentum 0.9; L-BFGS with a strong Wolfe line search, most often the fastest
+        and the most accurate here. The first two lower their learning rate to zero along a cosine.
+    steps : int, optional
+        Default 5000 for Adam, 10000 for gradient descent, 1000 for L-BFGS.
+    lr : float, optional
+        Learning rate, default 0.01 for Adam, 0.03 for gradient descent, 1 for L-BFGS.
+    init_scale : float
+        Size of the first network's values relative to that of y (to 1 for labels). Its neurons are Gaussian as seen
+        from data with mean 0 and variance 1 in every column, and balanced: :math:`\|\theta_k\| = \|c_k\|`.
+    random_state : int, numpy.random.Generator or None
+        Where the first network comes from. Runs with equal seeds are equal.
+    progress : bool
+        Show a bar on stderr, if that is a terminal.
+
+    Returns
+    -------
+    TrainedNetwork
+        The best network recorded, also after an interruption by Ctrl-C or where the objective diverges, which is a
+        RuntimeWarning.
+
+    Raises
+    ------
+    ValueError
+        Arguments that do not fit together, ``lam=None``, or an optimizer that is not there.
+    """
+    problem = _as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer is {optimizer!r}; choose one of {', '.join(OPTIMIZERS)}.")
+    method = OPTIMIZERS[optimizer]
+    width, steps = _count("width", width), _count("steps", method.steps if steps is None else steps)
+    lr, init_scale = _positive("lr", method.lr if lr is None else lr), _positive("init_scale", init_scale)
+    inside, units = problem.normalized()
+    network = Network(inside, width, init_scale, np.random.default_rng(random_state))
+    status, records, best = _descend(network, method, lr, steps, progress)
+    if status == "diverged":
+        warnings.warn(f"train_network: {STATUSES[status]}.", RuntimeWarning, stacklevel=2)
+
+    theta, outer, coefficients = (part.numpy() for part in best)
+    # one scale for the balance in the caller's units; it leaves the function as it is
+    scale = 2.0 ** ((units.y - units.x * (1 + units.data_degree)) / 2)
+    trained = problem.measure(theta * scale, units.weights(outer) / scale, units.coefficients(coefficients))
+    measure = trained.normalized(problem.penalty, problem.X)
+    history = {name: np.array(column) for name, column in zip(RECORD, zip(*records))}
+    history |= {name: history[name] * units.value for name in ("objective", "decay_objective")}
+    return TrainedNetwork(measure, problem.objective(measure), history, to_torch(trained), status)
+
+
+def _descend(
+    network: Network, method: Optimizer, lr: float, steps: int, progress: bool
+) -> tuple[str, list[tuple[int, float, float, float]], tuple[Any, Any, Any]]:
+    """Return the status, records (step, objective, decay objective, time) and the best recorded network."""
+    optimizer = method.make(network.parameters, lr)
+    start, best = time.perf_counter(), network.snapshot()
+    records: list[tuple[int, float, float, float]] = []
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        decayed = network.objectives()[1]
+        decayed.backward()
+        return decayed
+
+    def record(step: int) -> str:
+        nonlocal best
+        objective, decayed = network.values()
+        if not np.isfinite(decayed):
+            return "diverged"
+        if records and objective < min(earlier[1] for earlier in records):
+            best = network.snapshot()
+        records.append((step, objective, decayed, time.perf_counter() - start))
+        return "stalled" if step and records[-1][1:3] == records[-2][1:3] else "finished"
+
+    status = record(0)
+    every = max(1, steps // N_RECORDS)
+    with _bar(steps, progress) as advance:
+        try:
+            for step in range(1, steps + 1):
+                if method.decays:
+                    for group in optimizer.param_groups:
+                        group["lr"] = lr * (1 + np.cos(np.pi * (step - 1) / steps)) / 2
+                optimizer.step(closure)
+                if step % every == 0 or step == steps:
+                    status = record(step)
+                    advance(step)
+                    if status != "finished":
+                        break
+        except KeyboardInterrupt:
+            status = "interrupted"
+    if records[-1][2] > records[0][2]:
+        status = "diverged"
+    return status, records, best
+
+
+@contextmanager
+def _bar(steps: int, progress: bool) -> Iterator[Callable[[int], None]]:
+    if not (progress and sys.stderr.isatty()):
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=steps)
+        yield lambda step: bar.update(task, completed=step)
+
+
+def _as_problem(X: Any, y: Any, **keywords: Any) -> Problem:
+    given = {name: value for name, value in keywords.items() if value is not None}
+    if isinstance(X, Problem):
+        extra = [*(["y"] if y is not None else []), *given]
+        if extra:
+            raise ValueError(f"{', '.join(extra)} cannot be given beside a Problem; change it by its replace().")
+        problem = X
+    elif y is None:
+        raise ValueError("y is missing; pass X and y, or a Problem.")
+    else:
+        problem = Problem(X, y, **given)
+    if problem.interpolates:
+        raise ValueError("lam is None, but gradient training cannot interpolate; use a small lam such as 1e-6.")
+    for what, name, known in (("loss", problem.loss.name, LOSSES), ("penalty", problem.penalty.name, SQUARED_COSTS)):
+        if name not in known:
+            raise ValueError(f"{what} {name!r} cannot be trained by gradients; choose one of {', '.join(known)}.")
+    return problem
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}; pass a positive integer.")
+    return int(value)
+
+
+def _positive(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not 0 < value < np.inf:
+        raise ValueError(f"{name} is {value!r}; pass a positive finite number.")
+    return float(value)

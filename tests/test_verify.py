@@ -1,0 +1,471 @@
+"""The verifier accepts what is true and refuses what is not, by references that share no code with it."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import clarabel
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.special import entr
+
+from cellsolve.verify import Claim, verify
+from cellsolve.verify_suprema import solve
+
+PENALTIES = [("variation", {}), ("slope", {}), ("l1", {}), ("label_noise", {}), ("label_noise", {"full": True})]
+
+
+# -- references: cells by sampling, suprema by one conic program a cell -------------------------------------------
+
+
+def lifted_of(X, fit_bias):
+    return np.column_stack([X, np.ones(len(X))]) if fit_bias else X
+
+
+def sampled_patterns(L, rng, count=40_000):
+    """The patterns of many neurons, half of them close to the meeting points of hyperplanes."""
+    D = L.shape[1]
+    theta = rng.standard_normal((count, D))
+    rows = rng.integers(len(L), size=(count, D - 1)) if D > 1 else np.zeros((count, 0), dtype=int)
+    for k in range(count // 2):
+        theta[k] = np.linalg.svd(L[rows[k]])[2][-1] * rng.choice([-1, 1]) if D > 1 else theta[k]
+    theta[: count // 2] += 1e-6 * rng.standard_normal((count // 2, D))
+    return np.unique(theta @ L.T > 0, axis=0)
+
+
+def cost_matrix(penalty, params, pattern, L, fit_bias):
+    """M with w = ||M theta||."""
+    n, D = L.shape
+    if penalty == "label_noise":
+        factor = 2 * np.sqrt((pattern @ (L**2).sum(axis=1)) / n) if params.get("full") else 1.0
+        return factor * L[pattern] / np.sqrt(n)
+    return np.eye(D)[: D - 1] if penalty == "slope" and fit_bias else np.eye(D)
+
+
+def cell_maximiser(q, M, G, l1):
+    """argmax <q, theta> over G theta >= 0, ||M theta|| <= 1."""
+    D = len(q)
+    if l1:  # theta = p - r
+        A = np.vstack([np.column_stack([-G, G]), -np.eye(2 * D), np.ones((1, 2 * D))])
+        b, c = np.append(np.zeros(len(A) - 1), 1.0), -np.concatenate([q, -q])
+        cones = [clarabel.NonnegativeConeT(len(A))]
+    else:
+        A = np.vstack([-G, np.zeros((1, D)), -M])
+        b, c = np.concatenate([np.zeros(len(G)), [1.0], np.zeros(len(M))]), -q
+        cones = [clarabel.NonnegativeConeT(len(G)), clarabel.SecondOrderConeT(1 + len(M))]
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
+    empty = sparse.csc_matrix((len(c), len(c)))
+    x = np.array(clarabel.DefaultSolver(empty, c, sparse.csc_matrix(A), b, cones, settings).solve().x)
+    return x[:D] - x[D:] if l1 else x
+
+
+def true_supremum(alpha, X, penalty, params, fit_bias, rng):
+    """Sup ||phi_alpha|| / w, to about 1e-10: over u by alternating maximisation from many directions."""
+    L = lifted_of(X, fit_bias)
+    columns = alpha.reshape(len(X), -1)
+    best = 0.0
+    for pattern in sampled_patterns(L, rng):
+        if not pattern.any():
+            continue
+        G = np.where(pattern, 1.0, -1.0)[:, None] * L
+        M = cost_matrix(penalty, params, pattern, L, fit_bias)
+        Q = L[pattern].T @ columns[pattern]
+        if columns.shape[1] == 1:
+            starts = [np.array([1.0]), np.array([-1.0])]
+        else:
+            angle = np.arange(6) * np.pi / 3
+            starts = np.column_stack([np.cos(angle), np.sin(angle)])
+        for u in starts:
+            for _ in range(1 if columns.shape[1] == 1 else 12):
+                theta = cell_maximiser(Q @ u, M, G, penalty == "l1")
+                value = np.linalg.norm(Q.T @ theta)
+                if value < 0.3 * best or value == 0:
+                    break
+                u = Q.T @ theta / value
+            size = np.abs(theta).sum() if penalty == "l1" else np.linalg.norm(M @ theta)
+            if size > 1e-7:
+                best = max(best, value / size)
+    return best
+
+
+def minus_conjugate(loss, params, u, y):
+    p = -u * y
+    return {
+        "squared": lambda: p - u**2 / 2,
+        "huber": lambda: p - u**2 / 2,
+        "squared_hinge": lambda: p - p**2 / 2,
+        "logistic": lambda: entr(p) + entr(1 - p),
+    }.get(loss, lambda: p)()
+
+
+def basis_of(X, free, fit_bias):
+    return {"none": np.zeros((len(X), 0)), "constant": np.ones((len(X), 1)), "affine": lifted_of(X, fit_bias)}[free]
+
+
+def make_claim(X, y, alpha, *, rng, lam=None, free="none", fit_bias=True, inflate=1e-9, rows=None, **names):
+    """A true claim: alpha projected on B^T alpha = 0, a supremum just above the true one, the bound just below."""
+    B = basis_of(X, free, fit_bias)
+    if B.shape[1]:
+        alpha = alpha - B @ np.linalg.lstsq(B, alpha, rcond=None)[0]
+    penalty, params = names.get("penalty", "variation"), names.get("penalty_params", {})
+    supremum = true_supremum(alpha, X, penalty, params, fit_bias, rng) * (1 + inflate)
+    if lam is None:
+        value = np.sum(alpha * y) / supremum
+    else:
+        scaled = -len(X) * alpha * min(1.0, lam / supremum)
+        value = np.sum(minus_conjugate(names.get("loss", "squared"), names.get("loss_params", {}), scaled, y)) / len(X)
+    lower = value - 1e-9 * abs(value)
+    rows = tuple(range(B.shape[1])) if rows is None else rows
+    return Claim(alpha, rows, float(supremum), float(lower), lam, free=free, fit_bias=fit_bias, **names)
+
+
+def data(seed, n, d, m=None):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d))
+    shape = (n,) if m is None else (n, m)
+    return rng, X, rng.standard_normal(shape), rng.standard_normal(shape) / n
+
+
+def check_both_ways(claim, X, y):
+    verdict = verify(claim, X, y)
+    assert verdict.ok, verdict.reason
+    assert verdict.method == "exact rationals"
+    assert not verify(replace(claim, supremum=claim.supremum * (1 - 1e-6), lower_bound=-np.inf), X, y).ok
+    assert not verify(replace(claim, lower_bound=claim.lower_bound + 2.1e-9 * abs(claim.lower_bound)), X, y).ok
+
+
+# -- true claims, and a little more than the truth ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fit_bias", [True, False])
+@pytest.mark.parametrize("penalty, params", PENALTIES)
+@pytest.mark.parametrize("d", [1, 2])
+def test_potentials(penalty, params, fit_bias, d):
+    rng, X, y, alpha = data(1, 7, d)
+    free = "constant" if penalty == "slope" and fit_bias else "none"
+    options = {"free": free, "fit_bias": fit_bias, "penalty": penalty, "penalty_params": params}
+    check_both_ways(make_claim(X, y, alpha, rng=rng, **options), X, y)
+
+
+@pytest.mark.parametrize("penalty, params", PENALTIES)
+def test_three_dimensions(penalty, params):
+    rng, X, y, alpha = data(2, 6, 3)
+    free = "constant" if penalty == "slope" else "none"
+    claim = make_claim(X, y, alpha, rng=rng, lam=0.05, free=free, penalty=penalty, penalty_params=params)
+    check_both_ways(claim, X, y)
+
+
+@pytest.mark.parametrize("fit_bias", [True, False])
+@pytest.mark.parametrize("free", ["constant", "affine"])
+@pytest.mark.parametrize("penalty, params", PENALTIES)
+def test_free_parts(penalty, params, free, fit_bias):
+    rng, X, y, alpha = data(3, 6, 2)
+    options = {"free": free, "fit_bias": fit_bias, "penalty": penalty, "penalty_params": params}
+    check_both_ways(make_claim(X, y, alpha, rng=rng, lam=0.03, **options), X, y)
+
+
+@pytest.mark.parametrize("free", ["none", "constant"])
+@pytest.mark.parametrize("penalty, params", PENALTIES)
+def test_two_outputs(penalty, params, free):
+    rng, X, y, alpha = data(4, 5, 2, m=2)
+    free = "constant" if penalty == "slope" else free
+    claim = make_claim(X, y, alpha, rng=rng, lam=0.05, free=free, penalty=penalty, penalty_params=params, inflate=1e-8)
+    check_both_ways(claim, X, y)
+
+
+@pytest.mark.parametrize("penalty, params", PENALTIES)
+def test_more_outputs_than_dimensions(penalty, params):
+    """Outputs that are multiples of one output: the supremum is that of one output times the norm of the factors."""
+    rng, X, y, alpha = data(5, 6, 2)
+    free = "constant" if penalty == "slope" else "none"
+    one = make_claim(X, y, alpha, rng=rng, free=free, penalty=penalty, penalty_params=params)
+    factors = np.array([1.0, -2.0, 2.0, 4.0])  # of norm 5
+    many = replace(one, alpha=one.alpha[:, None] * factors, supremum=5 * one.supremum * (1 + 1e-9), lower_bound=-np.inf)
+    Y = np.ones((6, 4))
+    verdict = verify(many, X, Y)
+    assert verdict.ok, verdict.reason
+    assert not verify(replace(many, supremum=many.supremum * (1 - 1e-6)), X, Y).ok
+
+
+@pytest.mark.parametrize(
+    "loss, params, size",
+    [
+        ("squared", {}, 1.0),
+        ("absolute", {}, 0.1),
+        ("huber", {"delta": 0.5}, 0.05),
+        ("quantile", {"q": 0.3}, 0.05),
+        ("logistic", {}, 0.1),
+        ("hinge", {}, 0.1),
+        ("squared_hinge", {}, 0.1),
+    ],
+)
+@pytest.mark.parametrize("m", [None, 2])
+@pytest.mark.parametrize("lam", [0.001, 10.0])
+def test_losses(loss, params, size, m, lam):
+    rng, X, y, alpha = data(6, 5, 1, m)
+    alpha = alpha * size
+    if loss in ("logistic", "hinge", "squared_hinge"):
+        y = np.where(y > 0, 1.0, -1.0)
+        alpha = np.abs(alpha) * y  # -n alpha y in [-1, 0]
+    check_both_ways(make_claim(X, y, alpha, rng=rng, lam=lam, loss=loss, loss_params=params, inflate=1e-8), X, y)
+
+
+@pytest.mark.parametrize("loss, params", [("absolute", {}), ("huber", {"delta": 1.0}), ("quantile", {"q": 0.4})])
+def test_dual_domain_is_closed_and_nothing_more(loss, params):
+    X, y = np.array([[0.0], [1.0]]), np.array([-4.0, 4.0])
+    edge = {"absolute": 1.0, "huber": 1.0, "quantile": 0.4}[loss]  # u = -n alpha in [-edge, edge] or [-q, 1 - q]
+    claim = Claim(np.array([0.0, edge / 2]), (), 5.0, -np.inf, 10.0, loss, params)
+    assert verify(claim, X, y).ok
+    outside = replace(claim, alpha=np.array([0.0, np.nextafter(edge / 2, 1)]))
+    assert "domain" in verify(outside, X, y).reason
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge", "squared_hinge"])
+def test_labels(loss):
+    X = np.array([[0.0], [1.0]])
+    claim = Claim(np.array([0.0, 0.25]), (), 5.0, -np.inf, 10.0, loss)
+    assert verify(claim, X, [1.0, 1.0]).ok
+    assert "domain" in verify(claim, X, [1.0, -1.0]).reason
+    assert "labels" in verify(claim, X, [1.0, 2.0]).reason
+
+
+# -- data that is not in general position -------------------------------------------------------------------------
+
+DEGENERATE = {
+    "grid": np.array([[i, j] for i in range(3) for j in range(3)], dtype=float),
+    "repeated": np.repeat(np.array([[0.1, 0.2], [-1.0, 0.5], [0.3, 0.7]]), 2, axis=0),
+    "collinear": np.column_stack([np.arange(5.0), 0.1 * np.arange(5.0)]),
+    "zero row": np.array([[0.0, 0.0], [1.0, 2.0], [-1.0, 1.0], [2.0, -1.0]]),
+    "one point": np.array([[0.3, -0.4]]),
+    "units": np.random.default_rng(0).standard_normal((6, 2)) * [1e-5, 1e4],
+    "far away": 1e4 + np.random.default_rng(0).standard_normal((6, 2)),
+}
+
+
+@pytest.mark.parametrize("fit_bias", [True, False])
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.parametrize("penalty, params", PENALTIES)
+def test_degenerate_data(name, penalty, params, fit_bias):
+    """Acceptance in float arithmetic's reach (1e-3 for badly scaled data), refusal by a neuron found by sampling."""
+    X = DEGENERATE[name]
+    rng = np.random.default_rng(7)
+    alpha = rng.standard_normal(len(X))
+    L = lifted_of(X, fit_bias)
+    free = "constant" if penalty == "slope" and fit_bias else "none"
+    if free == "constant":
+        alpha -= alpha.mean()
+    scale = np.abs(L).max(axis=0)
+    theta = rng.standard_normal((20_000, L.shape[1])) / scale
+    if fit_bias:
+        theta[::2, -1] = -(theta[::2, :-1] * X[rng.integers(len(X), size=10_000)]).sum(axis=1)
+    response = np.maximum(theta @ L.T, 0)
+    cost = np.array([neuron_cost(t, r, L, penalty, params, fit_bias) for t, r in zip(theta, response)])
+    seen = np.max(np.abs(response @ alpha)[cost > 0] / cost[cost > 0], initial=0.0)
+    claim = Claim(alpha, (0,) if free == "constant" else (), 1.0, -np.inf, 1.0, free=free, fit_bias=fit_bias)
+    claim = replace(claim, penalty=penalty, penalty_params=params)
+    low, high = seen * (1 - 1e-6), max(seen, 1e-3) * 1e6
+    if seen > 1e-9:
+        assert not verify(replace(claim, supremum=float(low)), X, np.zeros(len(X))).ok
+    assert verify(replace(claim, supremum=float(high)), X, np.zeros(len(X))).ok
+    for _ in range(12):  # the verifier's own supremum lies a little above the sampled one
+        middle = np.sqrt(max(low, 1e-9) * high)
+        proven = verify(replace(claim, supremum=float(middle)), X, np.zeros(len(X))).ok
+        low, high = (low, middle) if proven else (middle, high)
+    assert high <= max(seen * 1.1, 1e-8), (seen, high)
+
+
+def neuron_cost(theta, response, L, penalty, params, fit_bias):
+    if penalty == "label_noise":
+        factor = 2 * np.sqrt(np.mean((response > 0) * (L**2).sum(axis=1))) if params else 1.0
+        return factor * np.sqrt(np.mean(response**2))
+    if penalty == "l1":
+        return np.abs(theta).sum()
+    return np.linalg.norm(theta[:-1] if penalty == "slope" and fit_bias else theta)
+
+
+def test_exactly_tight_claim_is_accepted():
+    """sigma(theta) at x = 3/4 without bias: the supremum of 3 sigma is 9/4, to the last bit."""
+    for penalty in ("variation", "l1", "slope"):
+        claim = Claim(np.array([3.0]), (), 2.25, 1.0, None, penalty=penalty, fit_bias=False)
+        assert verify(claim, [[0.75]], [0.75]).ok
+        assert not verify(replace(claim, supremum=np.nextafter(2.25, 0)), [[0.75]], [0.75]).ok
+        assert not verify(replace(claim, lower_bound=np.nextafter(1.0, 2)), [[0.75]], [0.75]).ok
+
+
+def test_alpha_that_no_neuron_sees():
+    """Supremum 0: kappa is 1, and for interpolation every multiple of alpha is feasible."""
+    X = np.array([[1.0], [1.0]])
+    claim = Claim(np.array([1.0, -1.0]), (), 0.0, 0.0, None)
+    assert verify(claim, X, [1.0, 1.0]).ok
+    assert verify(replace(claim, lower_bound=np.inf), X, [1.0, 0.5]).ok  # contradictory: no interpolant at all
+    assert not verify(replace(claim, lower_bound=1e-9), X, [1.0, 1.0]).ok
+    penalised = replace(claim, alpha=np.array([0.25, -0.25]), lam=1e-3, lower_bound=0.0625)
+    assert verify(penalised, X, [1.0, 0.5 - 0.125]).ok is False  # 0.15625 - 0.125 = 0.03125
+    assert verify(replace(penalised, lower_bound=0.03125), X, [1.0, 0.5 - 0.125]).ok
+
+
+def test_correction_is_exact():
+    """Floats cannot sum to zero against 1/3-like points; the corrected alpha does, and the verdict is about that one."""
+    rng, X, y, alpha = data(8, 6, 2)
+    claim = make_claim(X, y, alpha, rng=rng, free="affine", penalty="slope", rows=(5, 1, 3))
+    assert (basis_of(X, "affine", True).T @ claim.alpha != 0).any()
+    check_both_ways(claim, X, y)
+
+
+# -- wrong claims -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def good():
+    rng, X, y, alpha = data(9, 6, 2)
+    claim = make_claim(X, y, alpha, rng=rng, lam=0.02, free="affine", loss="huber", loss_params={"delta": 5.0})
+    assert verify(claim, X, y).ok
+    return claim, X, y
+
+
+def changed(array, place, value):
+    array = np.array(array)
+    array[place] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"supremum": np.nan},
+        {"supremum": np.inf},
+        {"supremum": -1.0},
+        {"supremum": None},
+        {"supremum": "1"},
+        {"supremum": True},
+        {"lower_bound": np.nan},
+        {"lower_bound": np.inf},
+        {"lower_bound": 1e9},
+        {"lam": 0.0},
+        {"lam": -1.0},
+        {"lam": np.nan},
+        {"lam": "big"},
+        {"rows": ()},
+        {"rows": (0,)},
+        {"rows": (0, 1)},
+        {"rows": (0, 1, 1)},
+        {"rows": (0, 1, 6)},
+        {"rows": (0, 1, -1)},
+        {"rows": (0, 1, 2, 3)},
+        {"rows": (0.0, 1.0, 2.0)},
+        {"rows": None},
+        {"loss": "hubert"},
+        {"loss": None},
+        {"loss": ["huber"]},
+        {"loss_params": {}},
+        {"loss_params": {"delta": -1.0}},
+        {"loss_params": {"delta": np.nan}},
+        {"loss_params": {"delta": 1e-6}},
+        {"loss_params": {"delta": 5.0, "q": 0.5}},
+        {"loss_params": None},
+        {"penalty": "l2"},
+        {"penalty": None},
+        {"penalty_params": {"full": True}},
+        {"penalty": "label_noise", "penalty_params": {"full": 2}},
+        {"free": "linear"},
+        {"free": "none"},
+        {"free": None},
+        {"fit_bias": 1},
+        {"alpha": np.zeros(5)},
+        {"alpha": np.zeros((6, 1))},
+        {"alpha": "alpha"},
+        {"alpha": None},
+    ],
+    ids=str,
+)
+def test_wrong_claims_are_refused_with_a_reason(good, changes):
+    claim, X, y = good
+    verdict = verify(replace(claim, **changes), X, y)
+    assert not verdict.ok and not verdict
+    assert verdict.reason not in ("", "proven")
+
+
+def test_mutations(good):
+    claim, X, y = good
+    for i in range(6):
+        for value in (np.nan, np.inf, claim.alpha[i] + 0.5):
+            assert not verify(replace(claim, alpha=changed(claim.alpha, i, value)), X, y).ok
+        for step in (0.1, -0.1):  # one of the two raises the supremum or lowers the dual value
+            worse = [verify(replace(claim, alpha=changed(claim.alpha, i, claim.alpha[i] + s)), X, y).ok for s in (step, -step)]
+            assert not all(worse)
+    assert verify(claim, X, y).ok
+
+
+def test_other_data(good):
+    claim, X, y = good
+    assert not verify(claim, 1.1 * X, y).ok
+    assert not verify(claim, X, y - np.sign(claim.alpha) * 1e-6).ok
+    assert not verify(claim, X[:5], y[:5]).ok
+    assert not verify(claim, X, y[:, None]).ok
+    assert not verify(claim, changed(X, (0, 0), np.nan), y).ok
+    assert not verify(claim, X, changed(y, 0, np.inf)).ok
+    assert not verify(claim, "X", y).ok
+
+
+def test_slope_with_constants_that_cost_nothing_needs_them_free():
+    """Without sum(alpha) = 0 phi grows with the bias and w does not: no supremum is finite."""
+    X, y = np.array([[0.0], [1.0], [2.0]]), np.zeros(3)
+    claim = Claim(np.array([1.0, -0.5, 0.25]), (), 1e6, -np.inf, 1.0, penalty="slope")
+    assert not verify(claim, X, y).ok
+    assert verify(replace(claim, rows=(2,), free="constant"), X, y).ok
+
+
+def test_too_many_cells():
+    n = 600
+    verdict = verify(Claim(np.zeros(n), (), 1.0, 0.0, 1.0), np.random.default_rng(0).standard_normal((n, 2)), np.zeros(n))
+    assert not verdict.ok and "too many cells" in verdict.reason
+
+
+@pytest.mark.parametrize("damage", ["missing", "repeated", "wrong"])
+def test_a_wrong_list_of_cells_is_noticed(good, monkeypatch, damage):
+    from cellsolve import cells, verify_suprema
+
+    claim, X, y = good
+
+    def enumerate_wrongly(X, **options):
+        right = cells.enumerate_cells(X, **options)
+        neurons = right.interior_points()
+        if damage == "missing":
+            return right.take(range(1, len(right)))
+        packed, neurons = right.packed.copy(), neurons.copy()
+        packed[3] = packed[4] if damage == "repeated" else 255 - packed[3]
+        neurons[3] = neurons[4] if damage == "repeated" else neurons[3]
+        return cells.CellArrangement(right.lifted, packed, facets=right.facets, interior=neurons, complete=True)
+
+    monkeypatch.setattr(verify_suprema, "enumerate_cells", enumerate_wrongly)
+    verdict = verify(claim, X, y)
+    assert not verdict.ok and "cell" in verdict.reason
+
+
+def test_progress_reaches_the_end(good):
+    claim, X, y = good
+    calls = []
+    assert verify(claim, X, y, progress=lambda done, total: calls.append((done, total))).ok
+    assert calls[0] == (0, 32) and calls[-1] == (32, 32)
+
+
+def test_solve_in_integers():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        A = rng.integers(-9, 10, (4, 3)) @ rng.integers(-2, 3, (3, 5))
+        b = A @ rng.integers(-9, 10, (5, 2))
+        x, d, rank = solve(A.tolist(), b.tolist())
+        assert d > 0 and rank == np.linalg.matrix_rank(A)
+        assert (A @ np.array(x) == d * b).all()
+    assert solve([[1, 2], [2, 4]], [[1], [3]]) is None
+
+
+def test_imports_nothing_of_the_solvers():
+    code = "import sys, cellsolve.verify; print(*(name for name in sys.modules if name.startswith('cellsolve')))"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    allowed = ("cellsolve.cells", "cellsolve.data", "cellsolve.verify", "cellsolve.verify_suprema")
+    assert "cellsolve.verify" in names
+    assert [n for n in names if n != "cellsolve" and not n.startswith(allowed)] == []
