@@ -21,6 +21,9 @@ from cellsolve.data import Array
 from cellsolve.problem import Problem
 
 FORMAT = "cellsolve-certificate-1"
+#: a loss that would be zero without rounding is at most about this share of the loss of the zero network: residuals of
+#: a few hundred roundings of y
+VANISHED = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,8 @@ class Certificate:
         No network of any width has an objective below it.
     objective : float
         Objective of the network it was made for.
+    scale : float
+        Objective of the network that is zero everywhere; an objective below `VANISHED` times it is rounding.
     """
 
     alpha: Array
@@ -47,6 +52,7 @@ class Certificate:
     supremum: float
     lower_bound: float
     objective: float
+    scale: float
     lam: float | None
     loss: str
     loss_params: dict[str, float]
@@ -58,7 +64,7 @@ class Certificate:
     @property
     def gap(self) -> float:
         """(objective - lower_bound) / |objective|, not below 0; 0 when both vanish."""
-        return relative_gap(self.objective, self.lower_bound)
+        return relative_gap(self.objective, self.lower_bound, self.scale)
 
     @property
     def excess(self) -> float:
@@ -66,7 +72,7 @@ class Certificate:
 
         Infinite where the lower bound is not positive and the objective is above it.
         """
-        if self.objective <= self.lower_bound:
+        if self.gap == 0:
             return 0.0
         return self.objective / self.lower_bound - 1 if self.lower_bound > 0 else np.inf
 
@@ -78,7 +84,7 @@ class Certificate:
         """Return the verifier's verdict: ``ok``, ``reason`` and ``method``."""
         from cellsolve.verify import Claim, verify
 
-        fields = {key: value for key, value in self.__dict__.items() if key != "objective"}
+        fields = {key: value for key, value in self.__dict__.items() if key not in ("objective", "scale")}
         return verify(Claim(**fields), X, y)
 
     def matches(self, problem: Problem) -> bool:
@@ -117,9 +123,9 @@ class Certificate:
         )
 
 
-def relative_gap(objective: float, lower_bound: float) -> float:
-    """(objective - lower_bound) / |objective|, not below 0; 0 when both vanish."""
-    if objective <= lower_bound:
+def relative_gap(objective: float, lower_bound: float, scale: float = 0.0) -> float:
+    """(objective - lower_bound) / |objective|, not below 0; 0 when both vanish, to the rounding of `scale`."""
+    if objective <= lower_bound or (objective <= VANISHED * scale and lower_bound >= 0):
         return 0.0
     return (objective - lower_bound) / abs(objective) if objective else np.inf
 

@@ -135,7 +135,7 @@ class SparseMeasure:
         sizes, lengths = self._sizes(), np.linalg.norm(self.neurons, axis=1)
         live = (sizes > 0) & (lengths > 0)
         scale = np.sqrt(sizes[live] / lengths[live])
-        outer = self.weights[live].reshape(int(live.sum()), -1)
+        outer = self.weights[live].reshape(int(live.sum()), self.n_outputs)
         return self.neurons[live] * scale[:, None], outer / scale[:, None]
 
     # -- the same function, written differently -------------------------------------------------------------

@@ -48,6 +48,11 @@ class Potential(ABC):
         return self.data_degree > 0
 
     @property
+    def jumps(self) -> bool:
+        """Whether w is discontinuous where cells meet."""
+        return False
+
+    @property
     def params(self) -> dict[str, Any]:
         """What defines the potential beside its name."""
         return {}
@@ -173,6 +178,10 @@ class LabelNoise(Potential):
         norms = np.linalg.norm(lifted, axis=1)
         seen = norms > 0
         return float(max((n / 2 * (part[seen] / norms[seen]).max(initial=0.0)) for part in parts) * up)
+
+    @property
+    def jumps(self):
+        return self.full
 
     @property
     def params(self):

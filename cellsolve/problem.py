@@ -156,6 +156,11 @@ class Problem:
         fit = measure.predict(self.X).reshape(self.targets.shape)
         return self.objective_of(fit, measure.norm(self.penalty, self.X))
 
+    @property
+    def scale(self) -> float:
+        """Objective of the network that is zero everywhere (0 for interpolation)."""
+        return self.objective_of(np.zeros_like(self.targets), 0.0)
+
     def residual(self, measure: SparseMeasure) -> float:
         """Return max |f(x_i) - y_i|."""
         return float(np.abs(measure.predict(self.X).reshape(self.targets.shape) - self.targets).max())
@@ -216,11 +221,8 @@ class Problem:
         return -high / self.n, -low / self.n
 
     def dual_candidate(self, alpha: Array) -> Array:
-        """Return the nearest point of {alpha in the box, B^T alpha = 0}, up to rounding; shape (n, m).
-
-        The box is shrunk by 1e-12 of its width towards 0, which it contains, so that rounding leaves it inside.
-        """
-        low, high = (bound * (1 - 1e-12) for bound in self.dual_box())
+        """Return the nearest point of {alpha in the box, B^T alpha = 0}, up to rounding; shape (n, m)."""
+        low, high = self.dual_box()
         columns = [_project(alpha[:, j], self.basis, low[:, j], high[:, j]) for j in range(alpha.shape[1])]
         return np.column_stack(columns)
 
@@ -361,18 +363,42 @@ def _refuse_contradictions(points: Array, targets: Array) -> None:
         )
 
 
+#: an entry nearer to its bound than this share of the box is put there: what an interior-point method leaves between
+AT_BOUND = 1e-7
+#: last shrink towards 0, which the box contains: n times a rounded 1 / n may exceed 1 by two roundings
+INSIDE = 1 - 2.0**-50
+
+
 def _project(alpha: Array, basis: Array, low: Array, high: Array) -> Array:
     """Nearest point to alpha in {low <= . <= high, basis^T . = 0}: linear algebra, and a small QP where it leaves the box."""
-    inside = alpha
-    if basis.shape[1]:
-        left, size, _ = np.linalg.svd(basis, full_matrices=False)
-        left = left[:, size > 1e-13 * size[0]]  # a numerical null space: what it misses is corrected in rationals
-        inside = alpha - left @ (left.T @ alpha)
-    if np.all((low <= inside) & (inside <= high)):
-        return inside
     if not basis.shape[1]:
-        return np.clip(alpha, low, high)
-    return _project_by_qp(alpha, left, low, high)
+        return np.clip(alpha, low, high) * INSIDE
+    left, size, _ = np.linalg.svd(basis, full_matrices=False)
+    left = left[:, size > 1e-13 * size[0]]  # a numerical null space: what it misses is corrected in rationals
+    point = alpha - left @ (left.T @ alpha)
+    if np.all((low <= point) & (point <= high)):
+        return point * INSIDE
+    clipped = np.clip(point, low, high)
+    if np.abs(clipped - point).max() > AT_BOUND * np.abs(point).max():
+        clipped = _project_by_qp(alpha, left, low, high)
+    return _balance(clipped, left, low, high) * INSIDE
+
+
+def _balance(point: Array, orthonormal: Array, low: Array, high: Array) -> Array:
+    """Put entries at their bounds exactly and spread what is left of B^T alpha over the others."""
+    width = AT_BOUND * np.abs(point).max()
+    point = np.where(point < low + width, low, np.where(point > high - width, high, point))
+    for _ in range(len(point)):
+        free = (point > low) & (point < high)
+        left_over = orthonormal.T @ point
+        if not free.any() or np.abs(left_over).max() <= 1e-15 * np.abs(point).max():
+            break
+        fix = np.linalg.lstsq(orthonormal[free].T, left_over, rcond=None)[0]
+        point[free] -= fix
+        if np.array_equal(np.clip(point, low, high), point):
+            break
+        point = np.clip(point, low, high)
+    return point
 
 
 def _project_by_qp(alpha: Array, orthonormal: Array, low: Array, high: Array) -> Array:
@@ -390,12 +416,7 @@ def _project_by_qp(alpha: Array, orthonormal: Array, low: Array, high: Array) ->
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-12
     solver = clarabel.DefaultSolver(sparse.identity(n, format="csc"), -alpha / scale, rows, bound, cones, settings)
-    point = np.clip(np.array(solver.solve().x) * scale, low, high)
-    free = (point > low) & (point < high)
-    for _ in range(3):  # spread what is left of B^T alpha over entries that have room
-        fix = orthonormal[free] @ np.linalg.lstsq(orthonormal[free].T @ orthonormal[free], orthonormal.T @ point, rcond=None)[0]
-        point[free] = np.clip(point[free] - fix, low[free], high[free])
-    return point
+    return np.clip(np.array(solver.solve().x) * scale, low, high)
 
 
 def as_problem(X: Any, y: ArrayLike | None = None, **statement: Any) -> Problem:

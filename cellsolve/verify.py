@@ -123,6 +123,8 @@ def verify(claim: Claim, X: ArrayLike, y: ArrayLike, *, progress: Callable[[int,
         _prove(claim, X, y, progress)
     except Refused as refusal:
         return Verdict(False, str(refusal))
+    except (ArithmeticError, ValueError) as error:  # floats, which only guess, cannot hold the numbers
+        return Verdict(False, f"could not be decided: {error}")
     return Verdict(True, "proven")
 
 

@@ -135,7 +135,10 @@ def all_cells(X: Array, fit_bias: bool) -> CellArrangement:
 
 @dataclass(frozen=True)
 class _Vertex:
-    """A direction u of the outputs and a bound for it: theta / d solves W theta = Q u + G^T beta with beta >= 0."""
+    """A direction u of the outputs and a bound for it: theta / d solves W theta = Q u + G^T beta with beta >= 0.
+
+    `weighted` is W theta. For the l1 norm both are the max-norm of Q u + G^T beta instead, times d.
+    """
 
     u: list[int]
     theta: list[int]

@@ -237,7 +237,7 @@ def test_labels(loss):
 DEGENERATE = {
     "grid": np.array([[i, j] for i in range(3) for j in range(3)], dtype=float),
     "repeated": np.repeat(np.array([[0.1, 0.2], [-1.0, 0.5], [0.3, 0.7]]), 2, axis=0),
-    "collinear": np.column_stack([np.arange(5.0), 0.1 * np.arange(5.0)]),
+    "collinear": np.column_stack([np.arange(5.0), 0.25 * np.arange(5.0)]),
     "zero row": np.array([[0.0, 0.0], [1.0, 2.0], [-1.0, 1.0], [2.0, -1.0]]),
     "one point": np.array([[0.3, -0.4]]),
     "units": np.random.default_rng(0).standard_normal((6, 2)) * [1e-5, 1e4],
@@ -249,41 +249,59 @@ DEGENERATE = {
 @pytest.mark.parametrize("name", DEGENERATE)
 @pytest.mark.parametrize("penalty, params", PENALTIES)
 def test_degenerate_data(name, penalty, params, fit_bias):
-    """Acceptance in float arithmetic's reach (1e-3 for badly scaled data), refusal by a neuron found by sampling."""
+    """Accepted a little above the best neuron that climbing finds, refused a little below it."""
     X = DEGENERATE[name]
     rng = np.random.default_rng(7)
     alpha = rng.standard_normal(len(X))
-    L = lifted_of(X, fit_bias)
     free = "constant" if penalty == "slope" and fit_bias else "none"
     if free == "constant":
         alpha -= alpha.mean()
-    scale = np.abs(L).max(axis=0)
-    theta = rng.standard_normal((20_000, L.shape[1])) / scale
-    if fit_bias:
-        theta[::2, -1] = -(theta[::2, :-1] * X[rng.integers(len(X), size=10_000)]).sum(axis=1)
-    response = np.maximum(theta @ L.T, 0)
-    cost = np.array([neuron_cost(t, r, L, penalty, params, fit_bias) for t, r in zip(theta, response)])
-    seen = np.max(np.abs(response @ alpha)[cost > 0] / cost[cost > 0], initial=0.0)
-    claim = Claim(alpha, (0,) if free == "constant" else (), 1.0, -np.inf, 1.0, free=free, fit_bias=fit_bias)
-    claim = replace(claim, penalty=penalty, penalty_params=params)
-    low, high = seen * (1 - 1e-6), max(seen, 1e-3) * 1e6
+    seen = climbed_supremum(alpha, lifted_of(X, fit_bias), penalty, params, fit_bias, rng)
+    claim = Claim(alpha, (0,) if free == "constant" else (), max(1.05 * seen, 1e-9), -np.inf, 1.0, free=free)
+    claim = replace(claim, fit_bias=fit_bias, penalty=penalty, penalty_params=params)
+    verdict = verify(claim, X, np.zeros(len(X)))
+    assert verdict.ok, verdict.reason
     if seen > 1e-9:
-        assert not verify(replace(claim, supremum=float(low)), X, np.zeros(len(X))).ok
-    assert verify(replace(claim, supremum=float(high)), X, np.zeros(len(X))).ok
-    for _ in range(12):  # the verifier's own supremum lies a little above the sampled one
-        middle = np.sqrt(max(low, 1e-9) * high)
-        proven = verify(replace(claim, supremum=float(middle)), X, np.zeros(len(X))).ok
-        low, high = (low, middle) if proven else (middle, high)
-    assert high <= max(seen * 1.1, 1e-8), (seen, high)
+        assert not verify(replace(claim, supremum=seen * (1 - 1e-6)), X, np.zeros(len(X))).ok
 
 
-def neuron_cost(theta, response, L, penalty, params, fit_bias):
-    if penalty == "label_noise":
-        factor = 2 * np.sqrt(np.mean((response > 0) * (L**2).sum(axis=1))) if params else 1.0
-        return factor * np.sqrt(np.mean(response**2))
-    if penalty == "l1":
-        return np.abs(theta).sum()
-    return np.linalg.norm(theta[:-1] if penalty == "slope" and fit_bias else theta)
+def climbed_supremum(alpha, L, penalty, params, fit_bias, rng):
+    """The largest |phi| / w seen while climbing by random steps, from many neurons."""
+    D = L.shape[1]
+
+    def ratio(theta):
+        response = np.maximum(theta @ L.T, 0)
+        cost = np.linalg.norm(theta[:, : D - 1] if penalty == "slope" and fit_bias else theta, axis=1)
+        if penalty == "label_noise":
+            cost = np.sqrt(np.mean(response**2, axis=1))
+            if params:
+                cost *= 2 * np.sqrt(np.mean((response > 0) * (L**2).sum(axis=1), axis=1))
+        if penalty == "l1":
+            cost = np.abs(theta).sum(axis=1)
+        enough = cost > 1e-9 * np.linalg.norm(theta * np.abs(L).max(axis=0), axis=1) / len(L)
+        return np.where(enough, np.abs(response @ alpha) / np.where(enough, cost, 1.0), 0.0)
+
+    def propose(count):
+        step = rng.standard_normal((count, D)) / np.abs(L).max(axis=0)
+        step[::2] = rng.standard_normal((len(step[::2]), D))
+        return step / np.linalg.norm(step, axis=1, keepdims=True)
+
+    theta = propose(20_000)
+    if fit_bias:  # half of them through a point
+        theta[:10_000, -1] = -(theta[:10_000, :-1] * L[rng.integers(len(L), size=10_000), :-1]).sum(axis=1)
+    value = ratio(theta)
+    best = 0.0
+    for start in np.argsort(-value)[[0, 1, 2, 10, 100, 1000]]:
+        here, height, size = theta[start], value[start], 0.3
+        for _ in range(200):
+            near = here + size * 0.5 ** rng.integers(0, 20, (100, 1)) * propose(100) * np.linalg.norm(here)
+            heights = ratio(near)
+            if heights.max() > height:
+                here, height = near[heights.argmax()], heights.max()
+            else:
+                size *= 0.9
+        best = max(best, float(height))
+    return best
 
 
 def test_exactly_tight_claim_is_accepted():
@@ -308,7 +326,7 @@ def test_alpha_that_no_neuron_sees():
 
 
 def test_correction_is_exact():
-    """Floats cannot sum to zero against 1/3-like points; the corrected alpha does, and the verdict is about that one."""
+    """Floats do not sum to zero against the points; the corrected alpha does, and the verdict is about that one."""
     rng, X, y, alpha = data(8, 6, 2)
     claim = make_claim(X, y, alpha, rng=rng, free="affine", penalty="slope", rows=(5, 1, 3))
     assert (basis_of(X, "affine", True).T @ claim.alpha != 0).any()
@@ -389,14 +407,16 @@ def test_wrong_claims_are_refused_with_a_reason(good, changes):
 
 
 def test_mutations(good):
+    """On the corrected rows alpha may change: the claim is about alpha', which is determined by the others."""
     claim, X, y = good
+    assert claim.rows == (0, 1, 2)
+    assert verify(replace(claim, alpha=changed(claim.alpha, 1, 17.0)), X, y).ok
     for i in range(6):
-        for value in (np.nan, np.inf, claim.alpha[i] + 0.5):
+        for value in (np.nan, np.inf):
             assert not verify(replace(claim, alpha=changed(claim.alpha, i, value)), X, y).ok
-        for step in (0.1, -0.1):  # one of the two raises the supremum or lowers the dual value
-            worse = [verify(replace(claim, alpha=changed(claim.alpha, i, claim.alpha[i] + s)), X, y).ok for s in (step, -step)]
-            assert not all(worse)
-    assert verify(claim, X, y).ok
+    for i in (3, 4, 5):
+        moved = [replace(claim, alpha=changed(claim.alpha, i, claim.alpha[i] + step)) for step in (-1e-3, 1e-3)]
+        assert not all(verify(worse, X, y).ok for worse in moved)
 
 
 def test_other_data(good):
@@ -418,9 +438,21 @@ def test_slope_with_constants_that_cost_nothing_needs_them_free():
     assert verify(replace(claim, rows=(2,), free="constant"), X, y).ok
 
 
+@pytest.mark.parametrize("penalty, params", PENALTIES)
+@pytest.mark.parametrize("scale", [1e-150, 1e150, [1e-150, 1e150], 1e300])
+def test_extreme_scales_do_not_raise(penalty, params, scale):
+    _, X, y, alpha = data(10, 5, 2)
+    claim = Claim(alpha, (0,), 1.0, -np.inf, 1.0, free="constant", penalty=penalty, penalty_params=params)
+    with np.errstate(all="ignore"):
+        verdict = verify(claim, X * scale, y)
+    assert verdict.ok == (verdict.reason == "proven")
+
+
 def test_too_many_cells():
     n = 600
-    verdict = verify(Claim(np.zeros(n), (), 1.0, 0.0, 1.0), np.random.default_rng(0).standard_normal((n, 2)), np.zeros(n))
+    verdict = verify(
+        Claim(np.zeros(n), (), 1.0, 0.0, 1.0), np.random.default_rng(0).standard_normal((n, 2)), np.zeros(n)
+    )
     assert not verdict.ok and "too many cells" in verdict.reason
 
 

@@ -93,10 +93,9 @@ def iter_cells(
     """
     if batch < 1:
         raise ValueError(f"batch is {batch}; pass the number of cells per batch, at least 1.")
-    options = {"method": method, "max_cells": max_cells, "n_jobs": n_jobs, "progress": progress}
 
     def batches() -> Iterator[CellArrangement]:
-        cells = enumerate_cells(X, fit_bias=fit_bias, **options)
+        cells = enumerate_cells(X, fit_bias=fit_bias, method=method, max_cells=max_cells, progress=progress)
         for start in range(0, len(cells), batch):
             yield cells.take(range(start, min(start + batch, len(cells))))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,8 +106,9 @@ class CellArrangement:
     def interior_points(self) -> NDArray[np.float64]:
         """Return one neuron strictly inside each cell, shape (S, D), computed once.
 
-        A neuron of unit length farthest from the facets after whitening the points, a least-distance program (Lawson
-        and Hanson, Solving Least Squares Problems, chapter 23). Its pattern is checked exactly.
+        The neuron farthest from the facets after whitening the points, a least-distance program (Lawson and Hanson,
+        Solving Least Squares Problems, chapter 23), checked exactly; where floats fail, the sum of the extreme rays of
+        the cell, computed in integers. Lengths are about 1.
 
         Raises
         ------
@@ -118,11 +118,6 @@ class CellArrangement:
         if self._interior is None:
             self._interior = interior_points(self.lifted, self.packed, self.facets)
         return self._interior
-
-    @overload
-    def index(self, theta: NDArray[np.float64]) -> int: ...
-    @overload
-    def index(self, theta: ArrayLike) -> int | NDArray[np.int64]: ...
 
     def index(self, theta: ArrayLike) -> int | NDArray[np.int64]:
         """Return the place of the closed cell that contains a neuron, decided exactly.
@@ -163,8 +158,10 @@ class CellArrangement:
         places = np.atleast_1d(np.asarray(places))
         if places.dtype == bool:
             places = np.flatnonzero(places)
-        if len(places) and (np.diff(places) <= 0).any():
-            raise ValueError("places does not ascend strictly; pass numpy.unique(places), cells are kept in order.")
+        if len(places) and (places[0] < 0 or (np.diff(places) <= 0).any()):
+            raise ValueError(
+                "places does not ascend strictly from 0 up; pass numpy.unique(places), cells stay in order."
+            )
         facets = None if self._facets is None else _take_rows(self._facets, places)
         interior = None if self._interior is None else self._interior[places]
         complete = self.complete and len(places) == len(self)

@@ -17,7 +17,8 @@ from cellsolve.data import as_points, lift
 
 Row = tuple[int, ...]
 
-_AFFORDABLE_ROWS = 10**6
+_AFFORDABLE_ROWS = 5 * 10**5
+_OVERHEAD = 20  # what any restriction costs, in rows
 
 
 def count_cells(X: ArrayLike, *, fit_bias: bool = True) -> int:
@@ -55,7 +56,7 @@ def general_position(n: int, dimension: int) -> int:
 
 
 def count_if_affordable(lifted: NDArray) -> tuple[int, bool]:
-    """Return the number of cells and True, or, where counting would take more than seconds, an upper bound and False."""
+    """Return the number of cells and True, or an upper bound and False where counting takes more than seconds."""
     lines = _lines_of_points(lifted)
     try:
         return _Counter(_AFFORDABLE_ROWS).count(lines), True
@@ -84,7 +85,7 @@ class _Counter:
         return self._known[key]
 
     def _count_on(self, lines: list[Row], hyperplane: Row) -> int:
-        self._rows_left -= len(lines)
+        self._rows_left -= len(lines) + _OVERHEAD
         if self._rows_left < 0:
             raise _TooLong
         return self.count(_restrict(lines, hyperplane))
@@ -108,7 +109,7 @@ def _lines(rows: NDArray) -> list[Row]:
     rows = rows[(rows != 0).any(axis=1)]
     if not len(rows):
         return []
-    rows = rows // np.gcd.reduce(rows, axis=1)[:, None]
+    rows = rows // np.gcd.reduce(rows, axis=1, initial=0)[:, None]
     zero = (0,) * rows.shape[1]
     lines = (row if row > zero else [-entry for entry in row] for row in map(tuple, rows.tolist()))
     return list(dict.fromkeys(map(tuple, lines)))

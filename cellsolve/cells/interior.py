@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ _ROUNDINGS = 256
 
 
 def interior_points(lifted: NDArray, packed: NDArray[np.uint8], facets: Facets) -> NDArray[np.float64]:
-    """Return one neuron of unit length strictly inside each cell.
+    """Return one neuron, of length about 1, strictly inside each cell.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def interior_points(lifted: NDArray, packed: NDArray[np.uint8], facets: Facets) 
     if len(thin):
         rows = primitive(integer_rows(lifted)).astype(object)
         columns = independent_columns(rows)
-        for cell in thin:
+        for cell in thin.tolist():
             centre = _exact_centre(rows, columns, packed[cell], facets[1][facets[0][cell] : facets[0][cell + 1]])
             neurons[cell] = _round_inside(centre, lifted, packed[cell], cell)
     return neurons
@@ -60,6 +62,8 @@ def _widest(lifted: NDArray, packed: NDArray[np.uint8], facets: Facets) -> NDArr
     target[-1] = 1.0
     widest = np.zeros((len(packed), white.shape[1]))
     for k, (start, stop) in enumerate(zip(indptr[:-1].tolist(), indptr[1:].tolist(), strict=True)):
+        if start == stop:  # no facet: SciPy's nnls aborts the process on a matrix without columns
+            continue
         matrix = equations[start:stop].T
         try:
             widest[k] = (matrix @ nnls(matrix, target)[0])[:-1]
@@ -163,5 +167,5 @@ def _onto(normal: Ray, vector: Ray, along: Ray) -> Ray:
     """Move `vector` along +-`along`, where <normal, along> > 0, onto the hyperplane of `normal`; primitive."""
     up, height = _dot(normal, along), _dot(normal, vector)
     moved = [up * v - height * w for v, w in zip(vector, along, strict=True)]
-    divisor = int(np.gcd.reduce(np.array(moved, dtype=object))) or 1
+    divisor = gcd(*moved) or 1
     return tuple(entry // divisor for entry in moved)

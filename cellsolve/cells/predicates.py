@@ -51,9 +51,9 @@ def primitive(rows: NDArray) -> NDArray:
 
     The result is int64 where all pairwise products fit and exact Python ints otherwise.
     """
-    divisor = np.gcd.reduce(rows, axis=1) if rows.shape[1] else np.ones(len(rows), dtype=rows.dtype)
-    rows = rows // np.where(divisor == 0, 1, divisor)[:, None]
-    return compact(rows)
+    # From 0, because the reduction of a single entry would keep its sign, and of none is not defined.
+    divisor = np.gcd.reduce(rows, axis=1, initial=0)
+    return compact(rows // np.where(divisor == 0, 1, divisor)[:, None])
 
 
 def compact(rows: NDArray) -> NDArray:

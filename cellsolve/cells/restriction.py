@@ -47,7 +47,7 @@ def enumerate_by_restriction(
     """
     rows = primitive(integer_rows(lifted, scale_columns=True))
     rows = compact(rows[:, independent_columns(rows)])
-    nonzero = rows.any(axis=1)
+    nonzero = np.any(rows != 0, axis=1)
     if not nonzero.any():
         empty = np.zeros((1, (len(rows) + 7) // 8), dtype=np.uint8)
         return empty, (np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32))
@@ -81,7 +81,7 @@ def _cells_with_facets(
         if progress is not None:
             progress(len(lifts), len(hyperplanes))
     known_flats.clear()
-    half, cell = _distinct(_face_first_row(np.concatenate(lifts), rows.any(axis=1)))
+    half, cell = _distinct(_face_first_row(np.concatenate(lifts), np.any(rows != 0, axis=1)))
     return half, cell, np.concatenate(facet)
 
 
@@ -106,7 +106,7 @@ def _half_cells(rows: NDArray, known_flats: dict[bytes, NDArray[np.uint8]]) -> N
         return np.zeros((1, (len(rows) + 7) // 8), dtype=np.uint8)
     if rows.shape[1] == 2:
         return _sectors(rows)[0]
-    nonzero = rows.any(axis=1)
+    nonzero = np.any(rows != 0, axis=1)
     lifts, todo = [], nonzero.copy()
     while todo.any():
         lift, orientation = _lift(rows, int(np.argmax(todo)), known_flats)
@@ -131,7 +131,7 @@ def _restrict(rows: NDArray, k: int) -> tuple[NDArray, NDArray]:
 
 def _sectors(rows: NDArray) -> tuple[NDArray[np.uint8], NDArray]:
     """Half of the sectors of a plane, packed, and the two rows (one if there is one line) that bound each of them."""
-    nonzero = rows.any(axis=1)
+    nonzero = np.any(rows != 0, axis=1)
     listed = np.flatnonzero(nonzero)
     x, y = rows[listed].T
     flipped = ((y < 0) | ((y == 0) & (x < 0))).astype(bool)

@@ -7,12 +7,16 @@ import numpy as np
 from cellsolve.cells import CellArrangement, enumerate_lifted
 from cellsolve.data import Array
 from cellsolve.oracles import kernels
-from cellsolve.oracles.families import ConeFamily, cone_family, full_cells, round_families
+from cellsolve.oracles.families import ConeFamily, cone_family, round_families
 from cellsolve.oracles.pricing import Pricing
 from cellsolve.oracles.responses import ResponseFamily, least_neuron
 from cellsolve.oracles.spheres import sphere_suprema
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
+
+
+#: how far, relative to its length, a neuron is moved off a border: far more than rounding, far less than shows in a gap
+OFF_BORDER = 1e-10
 
 
 class ExhaustiveOracle:
@@ -104,7 +108,7 @@ class ExhaustiveOracle:
         S, D = q.shape
         values, errors, found = np.empty(S), np.empty(S), np.empty((S, D))
         q = np.ascontiguousarray(q)
-        fixed = (family.rows, family.row_errors)
+        fixed = (family.rows, family.row_errors, family.weights)
         if self.problem.penalty.order == 1:
 
             def block(a, b):
@@ -128,13 +132,33 @@ class ExhaustiveOracle:
             for k, (tau, member) in enumerate(zip(directions, members, strict=True)):
                 pattern = self.cells.unpack(family.cells[member], family.cells[member] + 1)[0]
                 theta[k] = least_neuron(problem.lifted, pattern, np.maximum(family.maps[member] @ tau, 0.0))
-            return theta
+            return self._inside(theta, family.cells[members])
         if problem.penalty.free_constant(problem.fit_bias) and len(directions):
-            full = np.isin(family.cells[members], full_cells(self.cells))
-            lifted = problem.lifted
-            reach = -(directions[full, :-1] @ lifted[:, :-1].T / lifted[:, -1]).min(axis=1)
-            directions[full, -1] = reach  # the least bias that keeps every point active
-        return directions
+            return self._at_the_ends(directions, family.cells[members])
+        return self._inside(directions, family.cells[members])
+
+    def _inside(self, theta: Array, cells: np.ndarray) -> Array:
+        """Where w jumps between cells, move neurons off the border, into the cell that they were priced in."""
+        if not self.problem.penalty.jumps or not len(theta):
+            return theta
+        distinct, inverse = np.unique(cells, return_inverse=True)
+        inner = self.cells.take(distinct).interior_points()[inverse]
+        sizes = np.linalg.norm(theta, axis=1, keepdims=True) / np.linalg.norm(inner, axis=1, keepdims=True)
+        return theta + OFF_BORDER * sizes * inner
+
+    def _at_the_ends(self, directions: Array, cells: np.ndarray) -> Array:
+        """The least and the largest bias that keep each direction in its cell.
+
+        For fixed a, phi is linear in b and w does not depend on it, so one of the two is best; and in the coordinates
+        of `slope` the bias is what rounding spares least.
+        """
+        lifted = self.problem.lifted
+        active = np.concatenate([self.cells.unpack(s, s + 1) for s in cells])
+        places = -(directions[:, :-1] @ lifted[:, :-1].T) / lifted[:, -1]
+        low = np.where(active, places, -np.inf).max(axis=1)
+        high = np.where(active, np.inf, places).min(axis=1)
+        ends = [np.column_stack([directions[:, :-1], end])[np.isfinite(end)] for end in (low, high)]
+        return np.concatenate(ends)
 
     def _ratios(self, theta: Array, alpha: Array) -> Array:
         if not len(theta):

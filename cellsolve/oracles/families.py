@@ -15,16 +15,17 @@ from cellsolve.data import Array
 from cellsolve.potentials import UNIT, Potential
 from cellsolve.problem import Problem
 
-#: share of the bias in a neuron's length under `slope`, whose true share is 0: the length grows by at most its
-#: square, 4e-15, while the least-squares problems stay conditioned by no more than its inverse
-BIAS_SHARE = 2.0**-24
+#: largest |t_b| / w under `slope` in the coordinates chosen for the bias b, which does not count in w: small, so that
+#: the multipliers settle in a few rounds, but not so small that rounding in the others shows
+BIAS_WEIGHT = 2.0**-12
 
 
 @dataclass(frozen=True)
 class ConeFamily:
     """Cones {t : rows t >= 0}, one per entry of `cells`, with T (S or 1, D, D) and eta (S,).
 
-    `indptr` (S + 1,) points into `rows` (., D), which have unit length up to `row_errors`.
+    `indptr` (S + 1,) points into `rows` (., D), which have unit length, each entry off by at most `row_errors` (., D).
+    `weights` (D,) bounds |t_c| / w(theta) on every cone, so that rounding in coordinate c counts that much.
     """
 
     cells: np.ndarray
@@ -33,19 +34,22 @@ class ConeFamily:
     row_errors: Array
     T: Array
     eta: Array
+    weights: Array
 
 
 def unit_rows(normals: Array, errors: Array) -> tuple[Array, Array]:
-    """Scale rows to unit length; `errors` bounds each row's rounding in the Euclidean norm, before and after."""
+    """Scale rows to unit length; `errors` (., D) bounds the rounding of each entry, before and after."""
     lengths = np.linalg.norm(normals, axis=1)
-    live = lengths > 4 * errors
-    scale = np.where(live, lengths, 1.0)
-    units = np.where(live[:, None], normals / scale[:, None], 0.0)  # a row that is all rounding is left out
-    D = normals.shape[1]
-    return units, np.where(live, errors / scale + (D + 4) * UNIT, 0.0)
+    live = lengths > 4 * np.linalg.norm(errors, axis=1)
+    scale = np.where(live, lengths, 1.0)[:, None]
+    units = np.where(live[:, None], normals / scale, 0.0)  # a row that is all rounding is left out
+    # dividing by any positive number is exact for the cone, so only the rounding of each quotient counts
+    return units, np.where(live[:, None], errors / scale * (1 + 4 * UNIT) + 2 * UNIT * np.abs(units), 0.0)
 
 
-def cone_family(cells: CellArrangement, select: np.ndarray, T: Array, eta: Array) -> ConeFamily:
+def cone_family(
+    cells: CellArrangement, select: np.ndarray, T: Array, eta: Array, weights: Array | None = None
+) -> ConeFamily:
     """Return the cones of the selected cells in the coordinates T (S or 1, D, D)."""
     indptr, indices = cells.facets
     counts = np.diff(indptr)[select]
@@ -61,11 +65,9 @@ def cone_family(cells: CellArrangement, select: np.ndarray, T: Array, eta: Array
     else:
         normals = np.einsum("fa,fac->fc", lifted, T[owner])
         sizes = np.einsum("fa,fac->fc", np.abs(lifted), np.abs(T[owner]))
-    errors = (D + 2) * UNIT * np.linalg.norm(sizes, axis=1)
-    if len(T) == 1 and np.array_equal(T[0], np.diag(np.diag(T[0]))):
-        errors[:] = 0.0  # powers of two on the diagonal: nothing is rounded
+    errors = (D + 2) * UNIT * sizes
     units, errors = unit_rows(np.where(active == 1, 1.0, -1.0)[:, None] * normals, errors)
-    return ConeFamily(select, new_indptr, units, errors, T, eta)
+    return ConeFamily(select, new_indptr, units, errors, T, eta, np.ones(D) if weights is None else weights)
 
 
 def round_families(problem: Problem, cells: CellArrangement) -> list[ConeFamily]:
@@ -83,15 +85,15 @@ def round_families(problem: Problem, cells: CellArrangement) -> list[ConeFamily]
     # slope: points of both sides are in the closed cell, so |b| <= max ||x_i|| ||a|| there. The cell that is active
     # everywhere holds (0, 1), and because sum alpha = 0 its supremum is ||q_a||, that of the whole space
     radius = np.linalg.norm(problem.lifted[:, :-1] / problem.lifted[:, -1:], axis=1).max() * (1 + 8 * UNIT)
-    share = BIAS_SHARE * np.ldexp(1.0, -int(np.frexp(radius)[1])) if radius > 0 else BIAS_SHARE
-    eta = np.full(len(cells), 0.5 * BIAS_SHARE**2 * (1 + 8 * UNIT))
+    size = np.ldexp(1.0, int(np.frexp(radius)[1])) if radius > 0 else 1.0
     full = full_cells(cells)
-    T = np.diag(np.append(np.ones(D - 1), 1 / share))
+    T = np.diag(np.append(np.ones(D - 1), size / BIAS_WEIGHT))
     flat = np.diag(np.append(np.ones(D - 1), 0.0))
     none = np.zeros(len(full) + 1, dtype=np.int64)
+    weights = np.append(np.ones(D - 1), BIAS_WEIGHT)
     return [
-        cone_family(cells, np.setdiff1d(everything, full), T[None], np.delete(eta, full)),
-        ConeFamily(full, none, np.zeros((0, D)), np.zeros(0), flat[None], zero[full]),
+        cone_family(cells, np.setdiff1d(everything, full), T[None], np.delete(zero, full), weights),
+        ConeFamily(full, none, np.zeros((0, D)), np.zeros((0, D)), flat[None], zero[full], np.ones(D)),
     ]
 
 

@@ -152,30 +152,31 @@ def cell_sums(packed, lifted, alpha, out):
 
 
 @njit(cache=True, nogil=True)
-def _from_multipliers(H, row_errors, p, p_error, beta, residual):
-    """Set residual = p + H^T beta, summed in order; return a bound on its error and the length of the exact vector.
+def _from_multipliers(H, row_errors, weights, p, p_error, beta, residual):
+    """Set residual = p + H^T beta, summed in order; return its length, rounded up, and a bound on <error, t> / w.
 
-    A sum of k + 1 terms is off by at most gamma_{k+1} times the sum of their sizes; each unit row by its own error.
+    A sum of k + 1 terms is off by at most gamma_{k+1} times the sum of their sizes, a row by its own errors; an error
+    in coordinate c counts weights[c] >= |t_c| / w.
     """
     k, D = H.shape
     size, rows, terms = 0.0, 0.0, 1
     for c in range(D):
         residual[c] = p[c]
-        size += abs(p[c])
+        size += weights[c] * abs(p[c])
     for j in range(k):
         if beta[j] > 0.0:
             for c in range(D):
                 residual[c] += beta[j] * H[j, c]
-            size += 2.0 * beta[j] * np.sqrt(float(D))
-            rows += beta[j] * row_errors[j]
+                size += weights[c] * abs(beta[j] * H[j, c])
+                rows += weights[c] * beta[j] * row_errors[j, c]
             terms += 1
     length = np.sqrt(np.sum(residual * residual)) * (1.0 + (D + 4) * UNIT)
-    return length, (p_error + rows + (2 * terms + 2) * UNIT * size) * (1.0 + 64 * UNIT)
+    return length, (p_error + rows + (2 * terms + 2) * UNIT * size) * (1.0 + (64 + 4 * k) * UNIT)
 
 
 @njit(cache=True, nogil=True)
-def _pull(T, q, slack, sign, p):
-    """Set p = sign T^T q; return a bound on |error| in the Euclidean norm, `slack` bounding |error of q| entrywise."""
+def _pull(T, q, slack, weights, sign, p):
+    """Set p = sign T^T q; return a bound on <error, t> / w, `slack` bounding |error of q| entrywise."""
     D = T.shape[0]
     total = 0.0
     for c in range(T.shape[1]):
@@ -184,17 +185,40 @@ def _pull(T, q, slack, sign, p):
             value += T[a, c] * q[a]
             size += abs(T[a, c]) * (slack[a] + (D + 3) * UNIT * abs(q[a]))
         p[c] = sign * value
-        total += size * size
-    return np.sqrt(total) * (1.0 + 16 * UNIT)
+        total += weights[c] * size
+    return total * (1.0 + 16 * (D + 1) * UNIT)
 
 
 @njit(cache=True, nogil=True)
-def round_suprema(indptr, rows, row_errors, T, q, slack, lengths, errors, directions):
+def round_value(H, H_error, weights, T, q, slack, beta, p, residual):
+    """Return length and error, whose sum bounds sup {<q, theta> : theta in the cone, w <= 1}; `residual` attains it.
+
+    Where weights[-1] < 1 the last coordinate does not count in w (`slope`), and what is left in it is an error. It is
+    driven to zero by the method of multipliers: shift the last coordinate of p by what was left over, and repeat.
+    """
+    p_error = _pull(T, q, slack, weights, 1.0, p)
+    last = len(p) - 1
+    if weights[last] >= 1.0:
+        cone_residual(H, p, beta, residual)
+        return _from_multipliers(H, H_error, weights, p, p_error, beta, residual)
+    wanted = p[last]
+    for _ in range(4):
+        cone_residual(H, p, beta, residual)
+        p[last] = wanted + residual[last]
+    p[last] = wanted
+    _, error = _from_multipliers(H, H_error, weights, p, p_error, beta, residual)
+    error += weights[last] * abs(residual[last])
+    residual[last] = 0.0
+    return np.sqrt(np.sum(residual * residual)) * (1.0 + (len(p) + 4) * UNIT), error * (1.0 + 4 * UNIT)
+
+
+@njit(cache=True, nogil=True)
+def round_suprema(indptr, rows, row_errors, weights, T, q, slack, lengths, errors, directions):
     """Sup of <q_s, theta> over {theta in cone s, |T_s^-1 theta| <= 1}.
 
-    indptr (S + 1,), rows (., D) of unit length in the coordinates theta = T t, row_errors (.,) bounds on their
-    rounding; T (S or 1, D, D); q, slack (S, D). Fills lengths, errors (S,), whose sum bounds the supremum, and
-    directions (S, D), the theta that attain it.
+    indptr (S + 1,), rows (., D) of unit length in the coordinates theta = T t, row_errors (., D) bounds on their
+    rounding; weights (D,) at least |t_c| / w; T (S or 1, D, D); q, slack (S, D). Fills lengths, errors (S,), whose
+    sum bounds the supremum, and directions (S, D), the theta that attain it.
     """
     S, D = q.shape
     most = 1
@@ -204,9 +228,7 @@ def round_suprema(indptr, rows, row_errors, T, q, slack, lengths, errors, direct
     for s in range(S):
         Ts = T[s] if T.shape[0] > 1 else T[0]
         H, H_error = rows[indptr[s] : indptr[s + 1]], row_errors[indptr[s] : indptr[s + 1]]
-        p_error = _pull(Ts, q[s], slack[s], 1.0, p)
-        cone_residual(H, p, beta[: len(H)], residual)
-        lengths[s], errors[s] = _from_multipliers(H, H_error, p, p_error, beta[: len(H)], residual)
+        lengths[s], errors[s] = round_value(H, H_error, weights, Ts, q[s], slack[s], beta[: len(H)], p, residual)
         for a in range(D):
             directions[s, a] = 0.0
             for c in range(D):
@@ -214,7 +236,7 @@ def round_suprema(indptr, rows, row_errors, T, q, slack, lengths, errors, direct
 
 
 @njit(cache=True, nogil=True)
-def ray_suprema(indptr, rows, row_errors, linear, q, slack, start, ratios, errors, directions):
+def ray_suprema(indptr, rows, row_errors, weights, linear, q, slack, start, ratios, errors, directions):
     """Sup of <q_s, theta> / <g_s, theta> over cone s, where the cost is linear (Dinkelbach's iteration).
 
     linear (S, D) holds g_s, entries -1 and 1, so that <g_s, theta> = ||theta||_1. Fills ratios (S,), at least
@@ -236,14 +258,14 @@ def ray_suprema(indptr, rows, row_errors, linear, q, slack, start, ratios, error
                 p[c] = q[s, c] - ratio * linear[s, c]
                 p_error += slack[s, c] + 2 * UNIT * (abs(q[s, c]) + ratio)
             cone_residual(H, p, beta[: len(H)], residual)
-            size, errors[s] = _from_multipliers(H, H_error, p, p_error, beta[: len(H)], residual)
-            gain, cost = 0.0, 0.0
+            size, errors[s] = _from_multipliers(H, H_error, weights, p, p_error, beta[: len(H)], residual)
+            cost = 0.0
             for c in range(D):
-                gain += q[s, c] * residual[c]
                 cost += linear[s, c] * residual[c]
-            if cost <= 0.0 or gain <= ratio * cost * (1 + 1e-14):
+            # <p, r> = |r|^2, so <q, r> / <g, r> exceeds the ratio by this; in this form noise adds no more than |r|
+            if cost <= 0.0 or size * size <= 1e-15 * ratio * cost:
                 break
-            ratio = gain / cost
+            ratio += size * size / cost
             directions[s] = residual
         ratios[s] = ratio
         errors[s] += size  # what the multipliers leave over: <r, theta> <= |r| ||theta||_1

@@ -102,12 +102,12 @@ def _projected(members: list[tuple[int, Array, Array]], n: int, factor: Array) -
     blocks, errors, counts = [], [], []
     for k, (_, _, rows) in enumerate(members):
         normals, sizes = rows @ T[k], np.abs(rows) @ np.abs(T[k])
-        units, error = unit_rows(normals, (r + 4) * UNIT * np.linalg.norm(sizes, axis=1))
+        units, error = unit_rows(normals, (r + 4) * UNIT * sizes)
         blocks.append(units)
         errors.append(error)
         counts.append(len(rows))
     family = ResponseFamily(
-        chosen, np.concatenate([[0], np.cumsum(counts)]), np.concatenate(blocks), np.concatenate(errors), T, eta
+        chosen, np.concatenate([[0], np.cumsum(counts)]), np.concatenate(blocks), np.concatenate(errors), T, eta, np.full(r, 1 + 1e-8)
     )
     object.__setattr__(family, "maps", list(maps))
     return family

@@ -12,7 +12,7 @@ from numba import njit
 
 from cellsolve.data import Array
 from cellsolve.oracles.families import ConeFamily
-from cellsolve.oracles.kernels import _from_multipliers, _pull, cone_residual, ray_suprema
+from cellsolve.oracles.kernels import _pull, ray_suprema, round_value
 from cellsolve.potentials import UNIT
 
 #: relative distance between the proven and the attained value at which a cone of directions is closed: small beside
@@ -32,7 +32,7 @@ def sphere_suprema(family: ConeFamily, q: Array, slack: Array, level: float, lin
         rows = slice(family.indptr[k], family.indptr[k + 1])
         gains = np.zeros(0) if linear is None else linear[k]
         value, error, best, direction = _one_cell(
-            family.rows[rows], family.row_errors[rows], T, P, S, gains, threshold, CLOSED, MOST_PIECES
+            family.rows[rows], family.row_errors[rows], family.weights, T, P, S, gains, threshold, CLOSED, MOST_PIECES
         )
         cell_bound = ((value + error) * stretch + extra) * (1 + family.eta[k]) * (1 + 8 * UNIT)
         bound = max(bound, cell_bound)
@@ -58,7 +58,7 @@ def _few_outputs(Q: Array, slack: Array) -> tuple[Array, Array, float, float]:
 
 
 @njit(cache=True, nogil=True)
-def _corner(H, H_error, T, P, S, gains, u, start, z, direction):
+def _corner(H, H_error, weights, T, P, S, gains, u, start, z, direction):
     """Value F(u), bound on its error, and z with ||z|| = F(u), at one direction u; `direction` attains it."""
     D, m = P.shape
     q, slack = np.zeros(D), np.zeros(D)
@@ -71,14 +71,12 @@ def _corner(H, H_error, T, P, S, gains, u, start, z, direction):
         indptr = np.array([0, len(H)])
         ratio, error, found = np.empty(1), np.empty(1), np.empty((1, D))
         ray_suprema(
-            indptr, H, H_error, gains.reshape(1, D), q.reshape(1, D), slack.reshape(1, D), start, ratio, error, found
+            indptr, H, H_error, weights, gains.reshape(1, D), q.reshape(1, D), slack.reshape(1, D), start, ratio, error, found
         )
         direction[:] = found[0]
         return ratio[0], error[0]
     p = np.empty(D)
-    p_error = _pull(T, q, slack, 1.0, p)
-    cone_residual(H, p, beta[: len(H)], z)
-    value, error = _from_multipliers(H, H_error, p, p_error, beta[: len(H)], z)
+    value, error = round_value(H, H_error, weights, T, q, slack, beta[: len(H)], p, z)
     for a in range(D):
         direction[a] = 0.0
         for c in range(D):
@@ -87,13 +85,13 @@ def _corner(H, H_error, T, P, S, gains, u, start, z, direction):
 
 
 @njit(cache=True, nogil=True)
-def _one_cell(H, H_error, T, P, S, gains, threshold, closed, most):
+def _one_cell(H, H_error, weights, T, P, S, gains, threshold, closed, most):
     """Return (t, error, best, direction): sup ||P^T theta|| / w <= t + error, and best <= sup attained by direction."""
     D, m = P.shape
     frobenius = 0.0
     p, z, direction, best_direction = np.empty(D), np.empty(D), np.zeros(D), np.zeros(D)
     for j in range(m):
-        error = _pull(T, np.ascontiguousarray(P[:, j]), np.ascontiguousarray(S[:, j]), 1.0, p)
+        error = _pull(T, np.ascontiguousarray(P[:, j]), np.ascontiguousarray(S[:, j]), weights, 1.0, p)
         largest = np.sqrt(np.sum(p * p)) if len(gains) == 0 else np.max(np.abs(p))
         frobenius += (largest + error) ** 2
     frobenius = np.sqrt(frobenius) * (1 + 4 * (D + m) * UNIT)
@@ -111,7 +109,7 @@ def _one_cell(H, H_error, T, P, S, gains, threshold, closed, most):
         u, f, r = np.zeros((m, m)), np.zeros(m), np.zeros((m, D))
         for j in range(m):
             u[j, j] = 1.0 if orthant >> j & 1 else -1.0
-            f[j], error = _corner(H, H_error, T, P, S, gains, u[j], 0.0, z, direction)
+            f[j], error = _corner(H, H_error, weights, T, P, S, gains, u[j], 0.0, z, direction)
             r[j] = z
             worst_error = max(worst_error, error)
             if f[j] > best:
@@ -136,7 +134,7 @@ def _one_cell(H, H_error, T, P, S, gains, threshold, closed, most):
         if pieces > most or longest < 1e-24:
             return frobenius, 0.0, best, best_direction
         middle = 0.5 * (u[a] + u[b])
-        value, error = _corner(H, H_error, T, P, S, gains, middle, 0.0, z, direction)
+        value, error = _corner(H, H_error, weights, T, P, S, gains, middle, 0.0, z, direction)
         worst_error = max(worst_error, error)
         length = np.sqrt(np.sum(middle * middle))
         if value / length > best:

@@ -71,7 +71,7 @@ def certificate_of(original: Problem, problem: Problem, units: Units, oracle, al
     best = None
     for candidate in (alpha, np.zeros_like(alpha)):  # alpha = 0 always proves something: the least loss possible
         dual = exact_dual(problem, candidate)
-        supremum = oracle.price(candidate, np.inf, dual.correction()).supremum * (1 + CHECKER_ROOM)
+        supremum = oracle.price(candidate, problem.level, dual.correction()).supremum * (1 + CHECKER_ROOM)
         lower = exact_lower_bound(problem, dual, supremum)
         if best is None or lower > best[2]:
             best = dual, supremum, lower
@@ -83,5 +83,6 @@ def certificate_of(original: Problem, problem: Problem, units: Units, oracle, al
         supremum=units.supremum(supremum),
         lower_bound=lower * units.value,
         objective=objective,
+        scale=original.scale,
         **statement(original),
     )

@@ -83,7 +83,7 @@ def generate(
             objective = problem.objective_of(fit, norm)
             if best is None or objective < best.objective or problem.interpolates:
                 best = Outcome(master.theta, solution, objective, alpha_best, lower_best, status, history)
-            before = relative_gap(best.objective, lower_best)
+            before = relative_gap(best.objective, lower_best, problem.scale)
             found = 0
             candidates = [solution.alpha] if center is None else [solution.alpha, 0.5 * (solution.alpha + center)]
             for raw in candidates:
@@ -98,7 +98,7 @@ def generate(
             history.append(round_)
             if report is not None:
                 report(round_)
-            gap = relative_gap(best.objective, lower_best)
+            gap = relative_gap(best.objective, lower_best, problem.scale)
             quiet = 0 if gap < 0.9 * before else quiet + 1
             if gap <= tol:
                 status = Status.OPTIMAL

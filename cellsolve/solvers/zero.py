@@ -16,6 +16,8 @@ from cellsolve.solvers.neuron_master import neuron_master
 
 #: distance, relative to the data, within which a value counts as a kink of the loss: the accuracy of the convex solver
 AT_KINK = 1e-7
+#: a supremum below this share of what residuals of size 1 could give is rounding: the free part fits alone
+NOTHING = 1e-13
 #: the loop stops at this relative gap between the supremum and the program's value
 SETTLED = 1e-9
 
@@ -30,8 +32,9 @@ def zero_level(problem: Problem, oracle) -> float:
     alpha = problem.dual_candidate(solution.alpha)
     flexible = np.abs(high - low) > 1e-5 * np.maximum(np.abs(high), np.abs(low)).max(initial=0.0)
     best = _largest(oracle, alpha, 0.0)[1]
+    nothing = NOTHING * problem.penalty.crude_bound(np.abs(solution.alpha) + 1 / problem.n, problem.lifted, problem.fit_bias)
     if not flexible.any() or problem.n_outputs > 1:
-        return best
+        return best if best > nothing else 0.0
     low, high = np.where(flexible, low, alpha), np.where(flexible, high, alpha)
     cuts = np.zeros((0, problem.n))
     for _ in range(200):
@@ -45,7 +48,7 @@ def zero_level(problem: Problem, oracle) -> float:
         if candidate is None or best - bound <= SETTLED * best:
             break
         alpha = candidate[:, None]
-    return best
+    return best if best > nothing else 0.0
 
 
 def _largest(oracle, alpha: Array, level: float) -> tuple[Array, float]:

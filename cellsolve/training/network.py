@@ -158,6 +158,10 @@ def train_network(
     lr, init_scale = _positive("lr", method.lr if lr is None else lr), _positive("init_scale", init_scale)
     inside, units = problem.normalized()
     network = Network(inside, width, init_scale, np.random.default_rng(random_state))
+    if not np.isfinite(network.values()[1]):
+        raise ValueError(
+            f"init_scale is {init_scale}; the objective of the first network is not finite, pass a smaller one."
+        )
     status, records, best = _descend(network, method, lr, steps, progress)
     if status == "diverged":
         warnings.warn(f"train_network: {STATUSES[status]}.", RuntimeWarning, stacklevel=2)
@@ -212,7 +216,7 @@ def _descend(
                         break
         except KeyboardInterrupt:
             status = "interrupted"
-    if records[-1][2] > records[0][2]:
+    if status == "finished" and records[-1][2] > records[0][2]:
         status = "diverged"
     return status, records, best
 

@@ -46,11 +46,11 @@ class Network:
     def __init__(self, problem: Problem, width: int, init_scale: float, rng: np.random.Generator) -> None:
         self.problem = problem
         outputs = problem.n_outputs
-        size = np.sqrt(np.mean(problem.targets**2)) or 1.0
+        size = init_scale * (np.sqrt(np.mean(problem.targets**2)) or 1.0) / np.sqrt(width)
         seen = _standardising(problem.lifted, problem.fit_bias)
         theta = rng.standard_normal((width, len(seen))) @ seen.T
-        outer = rng.standard_normal((width, outputs)) * (init_scale * size / np.sqrt(width))
-        balance = np.sqrt(np.linalg.norm(outer, axis=1) / np.linalg.norm(theta, axis=1))[:, None]
+        outer = rng.standard_normal((width, outputs))
+        balance = np.sqrt(size * np.linalg.norm(outer, axis=1) / np.linalg.norm(theta, axis=1))[:, None]
         # Nothing penalises the free part, so standardising it costs nothing and speeds it up.
         change = _standardising(problem.basis, problem.free == "constant" or problem.fit_bias)
         self.lifted, self.targets, self.basis, self.change = map(
@@ -58,7 +58,7 @@ class Network:
         )
         free = np.zeros((len(change), outputs))
         self.theta, self.outer, self.free = (
-            torch.tensor(part, requires_grad=True) for part in (theta * balance, outer / balance, free)
+            torch.tensor(part, requires_grad=True) for part in (theta * balance, outer * size / balance, free)
         )
 
     @property

@@ -47,7 +47,7 @@ def test_interior_points_of_thin_cells(noise):
 
 def test_cells_too_thin_for_floats_are_refused():
     X = np.array([[1.0, 1 / 3], [2.0, 2 / 3], [3.0, 1.0 + 2.0**-52], [5.0, 5 / 3], [7.0, 7 / 3], [11.0, 11 / 3]])
-    with pytest.raises(ValueError, match="X has a cell .* thinner than float64 resolves"):
+    with pytest.raises(ValueError, match=r"X has a cell .* thinner than float64 resolves"):
         enumerate_cells(X).interior_points()
 
 
@@ -55,7 +55,7 @@ def test_extreme_rays():
     assert sorted(extreme_rays([(1, 0, 0), (0, 1, 0), (0, 0, 1)], 3)) == [(0, 0, 1), (0, 1, 0), (1, 0, 0)]
     square = [(1, 0, 1), (-1, 0, 1), (0, 1, 1), (0, -1, 1), (0, 0, 5)]
     assert sorted(extreme_rays(square, 3)) == [(-1, -1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, 1)]
-    cube = [tuple(s * (i == j) for j in range(3)) + (1,) for i in range(3) for s in (1, -1)]
+    cube = [(*(s * (i == j) for j in range(3)), 1) for i in range(3) for s in (1, -1)]
     assert sorted(extreme_rays(cube, 4)) == sorted((*corner, 1) for corner in product([-1, 1], repeat=3))
 
 

@@ -20,7 +20,7 @@ def test_general_position(n, d):
     assert count_cells(X) == 2 * sum(comb(n - 1, k) for k in range(d + 1))
 
 
-@pytest.mark.parametrize("dimension, count", enumerate([2, 6, 32, 370, 11292], start=1))
+@pytest.mark.parametrize("dimension, count", [(1, 2), (2, 6), (3, 32), (4, 370), (5, 11292)])
 def test_resonance_arrangement(dimension, count):
     assert count_cells(binary(dimension), fit_bias=False) == count
 
@@ -30,7 +30,7 @@ def test_largest_resonance_arrangement():
     assert count_cells(binary(6), fit_bias=False) == 1066044
 
 
-@pytest.mark.parametrize("d, count", enumerate([4, 14, 104, 1882, 94572], start=1))
+@pytest.mark.parametrize("d, count", [(1, 4), (2, 14), (3, 104), (4, 1882), (5, 94572)])
 def test_threshold_functions(d, count):
     assert count_cells(binary(d)) == count
 

@@ -175,7 +175,7 @@ def test_errors_name_the_argument_and_the_way_out():
     X = np.random.default_rng(0).standard_normal((30, 2))
     with pytest.raises(ValueError, match="X has 872 cells, and max_cells is 100; sample_cells"):
         enumerate_cells(X, max_cells=100)
-    with pytest.raises(ValueError, match="X has up to .* too many to count.*max_cells"):
+    with pytest.raises(ValueError, match=r"X has up to .* too many to count.*max_cells"):
         enumerate_cells(np.random.default_rng(0).standard_normal((2000, 6)))
     with pytest.raises(ValueError, match="method is 'sweep'; pass one of 'auto', 'restriction', 'incremental'"):
         enumerate_cells(X, method="sweep")
