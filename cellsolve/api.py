@@ -22,7 +22,7 @@ from cellsolve.potentials import Potential
 from cellsolve.problem import Problem, Units, as_problem
 from cellsolve.solution import Solution, Status
 from cellsolve.solvers import Budget, Method, Options, choose
-from cellsolve.solvers.finish import certificate_of, tidy
+from cellsolve.solvers.finish import certificate_of, refine, tidy
 from cellsolve.solvers.zero import zero_level
 
 #: default relative gap
@@ -336,7 +336,7 @@ def _solve(
             random_state=random_state,
             report=report,
         )
-        outcome = chosen.run(inside, oracle, options)
+        outcome = refine(inside, chosen.run(inside, oracle, options), oracle)
     measure = tidy(problem, inside, units, outcome, 0.1 * tol * abs(outcome.objective) * units.value)
     certificate = certificate_of(problem, inside, units, oracle, outcome.alpha, problem.objective(measure))
     status = outcome.status

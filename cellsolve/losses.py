@@ -57,8 +57,10 @@ class Loss(ABC):
     name: str
     #: labels must be -1 or 1
     classification: bool = False
-    #: no infinite slope and a minimum that is attained for every data set
+    #: a minimum that is attained for every data set
     attained: bool = True
+    #: piecewise linear, with its kink where f = y
+    polyhedral: bool = False
 
     @abstractmethod
     def value(self, f: Array, y: Array) -> Array:
@@ -67,6 +69,10 @@ class Loss(ABC):
     @abstractmethod
     def gradient(self, f: Array, y: Array) -> Array:
         """Return a subgradient in f, elementwise."""
+
+    def curvature(self, f: Array, y: Array) -> Array:
+        """Return the second derivative in f, elementwise, away from its jumps."""
+        return np.zeros_like(f)
 
     @abstractmethod
     def domain(self, y: Array) -> tuple[Array, Array]:
@@ -110,6 +116,9 @@ class Squared(Loss):
     def gradient(self, f, y):
         return f - y
 
+    def curvature(self, f, y):
+        return np.ones_like(f)
+
     def domain(self, y):
         return np.full_like(y, -np.inf), np.full_like(y, np.inf)
 
@@ -137,6 +146,7 @@ class Quantile(Loss):
 
     q: float = 0.5
     name: str = field(default="quantile", init=False)
+    polyhedral = True
 
     def __post_init__(self):
         if not 0 < self.q < 1:
@@ -182,6 +192,7 @@ class Absolute(Loss):
     """l = |f - y|."""
 
     name: str = field(default="absolute", init=False)
+    polyhedral = True
 
     def value(self, f, y):
         return np.abs(f - y)
@@ -231,6 +242,9 @@ class Huber(Loss):
     def gradient(self, f, y):
         return np.clip(f - y, -self.delta, self.delta)
 
+    def curvature(self, f, y):
+        return (np.abs(f - y) <= self.delta).astype(np.float64)
+
     def domain(self, y):
         return np.full_like(y, -self.delta), np.full_like(y, self.delta)
 
@@ -266,6 +280,7 @@ class Hinge(Loss):
     """l = max(0, 1 - y f), y = -1 or 1."""
 
     name: str = field(default="hinge", init=False)
+    polyhedral = True
     classification = True
 
     def value(self, f, y):
@@ -309,6 +324,9 @@ class SquaredHinge(Loss):
     def gradient(self, f, y):
         return -y * np.maximum(0.0, 1 - y * f)
 
+    def curvature(self, f, y):
+        return (y * f < 1).astype(np.float64)
+
     def domain(self, y):
         return np.where(y > 0, -np.inf, 0.0), np.where(y > 0, 0.0, np.inf)
 
@@ -347,6 +365,11 @@ class Logistic(Loss):
         from scipy.special import expit
 
         return -y * expit(-y * f)
+
+    def curvature(self, f, y):
+        from scipy.special import expit
+
+        return expit(f) * expit(-f)
 
     def domain(self, y):
         return np.minimum(-y, 0.0), np.maximum(-y, 0.0)

@@ -318,17 +318,16 @@ def _cells(
             Q = terms[pattern].sum(axis=0)
             if penalty == "label_noise":
                 # W theta = Q u has theta = alpha u on the active points: ||theta||_W^2 = sum_i s_i ||alpha_i||^2
-                W = outer[pattern].sum(axis=0).tolist() if pattern.any() else [[0] * D] * D
-                crude: int | None = sizes[pattern].sum() if pattern.any() else 0
+                W = outer[pattern].sum(axis=0).tolist()
+                crude: int | None = sizes[pattern].sum()
                 limit = level / n * (Fraction(4 * squares[pattern].sum(), n * unit**2) if full else 1)
             else:
                 W, limit = fixed, level * unit**2
-                energy = (Q**2).sum(axis=1).tolist() if pattern.any() else [0] * D
+                energy = (Q**2).sum(axis=1).tolist()
                 crude = max(energy) if W is None else sum(energy) if not any(energy[slopes:]) else None
             facets = indices[indptr[k] : indptr[k + 1]]
             sides = np.where(pattern[facets], 1, -1)[:, None]
             G = points[facets] * sides.astype(object)
-            Q = Q if pattern.any() else np.zeros((D, alpha.shape[1]), dtype=object)
             yield _Cell(Q.tolist(), W, G.tolist(), directions[facets] * sides, limit), crude
 
 

@@ -23,15 +23,14 @@ def lifted_of(X, fit_bias):
     return np.column_stack([X, np.ones(len(X))]) if fit_bias else X
 
 
-def sampled_patterns(L, rng, count=40_000):
+def sampled_patterns(L, rng, count=6000):
     """The patterns of many neurons, half of them close to the meeting points of hyperplanes."""
-    D = L.shape[1]
+    n, D = L.shape
     theta = rng.standard_normal((count, D))
-    rows = rng.integers(len(L), size=(count, D - 1)) if D > 1 else np.zeros((count, 0), dtype=int)
-    for k in range(count // 2):
-        theta[k] = np.linalg.svd(L[rows[k]])[2][-1] * rng.choice([-1, 1]) if D > 1 else theta[k]
-    theta[: count // 2] += 1e-6 * rng.standard_normal((count // 2, D))
-    return np.unique(theta @ L.T > 0, axis=0)
+    rows = np.argsort(rng.random((count // 2, n)), axis=1)[:, : D - 1]
+    theta[: count // 2] *= 1e-6
+    theta[: count // 2] += np.linalg.svd(L[rows])[2][:, -1] if D > 1 else 0
+    return np.unique(np.concatenate([theta @ L.T > 0, theta @ L.T < 0]), axis=0)
 
 
 def cost_matrix(penalty, params, pattern, L, fit_bias):

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cellsolve.certificate import Certificate, exact_dual, exact_lower_bound, statement
 from cellsolve.data import Array
 from cellsolve.measure import SparseMeasure
 from cellsolve.problem import Problem, Units
-from cellsolve.solvers.generation import Outcome
-from cellsolve.solvers.neuron_master import SolverFailure, neuron_master
+from cellsolve.solvers.generation import Outcome, lower_bound_of
+from cellsolve.solvers.neuron_master import MasterSolution, SolverFailure, neuron_master
+from cellsolve.solvers.polish import can_polish, polish
 
 #: distances of directions within which neurons are tried as one, the widest first
 MERGE_TRIALS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 #: relative room between the oracle's supremum and the claim, for the multipliers that a checker finds by itself
 CHECKER_ROOM = 1e-12
+#: a polished objective may exceed the one before by this share: it is then the same but for rounding
+ROUNDING = 1e-9
 #: neurons lighter than this share of the norm are solver dust
 DUST = 1e-9
+
+
+def refine(problem: Problem, outcome: Outcome, oracle) -> Outcome:
+    """Return the outcome with its neurons polished, where that makes the gap no larger."""
+    if not can_polish(problem) or not len(outcome.solution.weights):
+        return outcome
+    solution = outcome.solution
+    theta, weights = outcome.theta[: len(solution.weights)], solution.weights
+    size = np.abs(weights[:, 0])
+    keep = size > DUST * size.sum()
+    polished = polish(problem, theta[keep], weights[keep], solution.coefficients)
+    if polished is None or polished.objective > outcome.objective + ROUNDING * abs(outcome.objective):
+        return outcome
+    alpha = problem.dual_candidate(polished.alpha)
+    lower = lower_bound_of(problem, alpha, oracle.price(alpha, problem.level).supremum)
+    better = lower > outcome.lower_bound
+    return replace(
+        outcome,
+        theta=polished.theta,
+        solution=MasterSolution(polished.weights, polished.coefficients, polished.alpha),
+        objective=polished.objective,
+        alpha=alpha if better else outcome.alpha,
+        lower_bound=lower if better else outcome.lower_bound,
+    )
 
 
 def tidy(original: Problem, problem: Problem, units: Units, outcome: Outcome, allowed: float) -> SparseMeasure:

@@ -67,11 +67,11 @@ class NeuronMaster:
 
 
 def _new_rows(fresh: Array, known: Array) -> np.ndarray:
-    """Indices of rows of `fresh` farther than 1e-12 from `known` and from each other: nearer ones cannot help."""
-    scale = np.abs(fresh).max(initial=0.0)
-    if not scale:
+    """Indices of rows of `fresh` whose directions differ by more than 1e-12 from all others: nearer ones cannot help."""
+    if not len(fresh):
         return np.zeros(0, dtype=int)
-    keys = np.round(np.concatenate([known, fresh]) / scale, 12) + 0.0
+    rows = np.concatenate([known, fresh])
+    keys = np.round(rows / np.linalg.norm(rows, axis=1, keepdims=True), 12) + 0.0
     _, first = np.unique(keys, axis=0, return_index=True)
     first = first[first >= len(known)] - len(known)
     return np.sort(first)

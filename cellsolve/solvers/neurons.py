@@ -44,6 +44,8 @@ def interpolating_neurons(problem: Problem, master: NeuronMaster, rng: np.random
         candidates.append(_aimed(lifted, rng.standard_normal((count, D)), rng))
     theta = np.zeros((0, D))
     for more in candidates:
+        if problem.penalty.jumps:  # off the borders, where w would depend on rounding
+            more = more + 1e-9 * np.linalg.norm(more, axis=1, keepdims=True) * rng.standard_normal(more.shape)
         theta = np.concatenate([theta, more])
         columns = np.hstack([master.columns, _unit_columns(problem.responses(theta)), problem.basis])
         miss = problem.targets - columns @ np.linalg.lstsq(columns, problem.targets, rcond=1e-12)[0]
