@@ -237,8 +237,10 @@ def least_neuron(lifted: Array, pattern: Array, responses: Array) -> Array:
         return theta
     scale = np.linalg.norm(outside, axis=1)
     scale[scale == 0] = 1.0
-    system = np.vstack([(outside @ null.T / scale[:, None]).T, need / scale])
     goal = np.append(np.zeros(len(null)), 1.0)
-    multipliers, _ = nnls(system, goal)
-    residual = system @ multipliers - goal
-    return theta if residual[-1] == 0 else theta - null.T @ (residual[:-1] / residual[-1])
+    for slack in (0.0, 1e-13, 1e-11, 1e-9):  # on the border of the cell rounding alone can make it infeasible
+        system = np.vstack([(outside @ null.T / scale[:, None]).T, need / scale - slack * np.linalg.norm(theta)])
+        residual = system @ nnls(system, goal)[0] - goal
+        if residual[-1] < -1e-12:
+            return theta - null.T @ (residual[:-1] / residual[-1])
+    return theta

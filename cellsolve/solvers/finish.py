@@ -16,8 +16,9 @@ from cellsolve.solvers.polish import can_polish, polish
 
 #: distances of directions within which neurons are tried as one, the widest first
 MERGE_TRIALS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-#: relative room between the oracle's supremum and the claim, for the multipliers that a checker finds by itself
-CHECKER_ROOM = 1e-12
+#: relative room between the oracle's supremum and the claim, for the multipliers that a checker finds by itself, by the
+#: order of the potential: exact least squares, or a linear program in floating point
+CHECKER_ROOM = {2: 1e-12, 1: 1e-10}
 #: a polished objective may exceed the one before by this share: it is then the same but for rounding
 ROUNDING = 1e-9
 #: neurons lighter than this share of the norm are solver dust
@@ -61,8 +62,11 @@ def tidy(original: Problem, problem: Problem, units: Units, outcome: Outcome, al
     raw = _outside(original, units, theta[keep], weights[keep], solution.coefficients)
     limit = original.objective(raw) + allowed
     miss = max(original.residual(raw), 1e-10 * np.abs(original.targets).max())
-    for tol in (*MERGE_TRIALS, 0.0):
-        merged = _weigh_again(original, problem, units, raw.merge(tol).neurons)
+    trials = [raw.merge(tol).neurons for tol in (*MERGE_TRIALS, 0.0)]
+    if problem.interpolates and problem.basis.shape[1]:
+        trials.insert(0, raw.neurons[:0])  # the free part alone may do
+    for neurons in trials:
+        merged = _weigh_again(original, problem, units, neurons)
         if merged is None or original.objective(merged) > limit:
             continue
         if not original.interpolates or original.residual(merged) <= miss:
@@ -98,9 +102,10 @@ def _weigh_again(original: Problem, problem: Problem, units: Units, theta: Array
 def certificate_of(original: Problem, problem: Problem, units: Units, oracle, alpha: Array, objective: float) -> Certificate:
     """Return the certificate that `alpha` (of the normalized problem) proves, in the caller's units."""
     best = None
+    room = CHECKER_ROOM[problem.penalty.order]
     for candidate in (alpha, np.zeros_like(alpha)):  # alpha = 0 always proves something: the least loss possible
         dual = exact_dual(problem, candidate)
-        supremum = oracle.price(candidate, problem.level, dual.correction()).supremum * (1 + CHECKER_ROOM)
+        supremum = oracle.price(candidate, problem.level, dual.correction()).supremum * (1 + room)
         lower = exact_lower_bound(problem, dual, supremum)
         if best is None or lower > best[2]:
             best = dual, supremum, lower

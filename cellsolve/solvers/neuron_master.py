@@ -143,8 +143,14 @@ class LinearMaster(NeuronMaster):
 
         self.highs.run()
         status = self.highs.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:  # an old basis can lead astray: once more from the start
+            self.highs.clearSolver()
+            self.highs.run()
+            status = self.highs.getModelStatus()
         if status == highspy.HighsModelStatus.kInfeasible:
             raise SolverFailure("infeasible")
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise SolverFailure(f"HiGHS: {self.highs.modelStatusToString(status)}")
         solution = self.highs.getSolution()
         values, duals = np.array(solution.col_value), np.array(solution.row_dual)
         if not len(duals) or not np.isfinite(duals).all():
