@@ -332,7 +332,7 @@ def _solve(
             tol=0.3 * tol,  # tidying up may raise the objective by a tenth of tol, rounding adds its share
             budget=budget,
             solver=solver,
-            neurons=_warm_neurons(warm_start, problem),
+            neurons=_warm_neurons(warm_start, problem, units),
             random_state=random_state,
             report=report,
         )
@@ -420,13 +420,13 @@ def _refuse_other_free_part(network: SparseMeasure, problem: Problem) -> None:
         raise ValueError(f"network has a linear part, which free={problem.free!r} does not allow; use free='affine'.")
 
 
-def _warm_neurons(start: Solution | SparseMeasure | None, problem: Problem) -> Array | None:
+def _warm_neurons(start: Solution | SparseMeasure | None, problem: Problem, units: Units) -> Array | None:
     if start is None:
         return None
     measure = start.measure if isinstance(start, Solution) else start
     if not isinstance(measure, SparseMeasure) or measure.neurons.shape[1] != problem.lifted.shape[1]:
         raise ValueError("warm_start has to be a Solution or SparseMeasure on the same features, with fit_bias as here.")
-    return measure.neurons
+    return units.neurons_inside(measure.neurons)
 
 
 def _positive(value: Any, name: str, default: float | None, zero: bool = False) -> float:

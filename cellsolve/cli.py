@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from cellsolve import __version__
-from cellsolve.data import Array
 from cellsolve.files import (
     Model,
     Table,
@@ -108,9 +107,9 @@ def cells(arguments: argparse.Namespace) -> int:
         print(count if arguments.count else f"{count} cells of {len(X)} rows, {len(features)} features")
         return 0
     arrangement = enumerate_cells(X, fit_bias=fit_bias, progress=True)
+    described = {"features": np.array(features), "fit_bias": np.array(fit_bias)}
     with replacing(arguments.out) as draft, draft.open("wb") as file:
-        content = {"packed": arrangement.packed, "n_points": len(X), "X": X, "fit_bias": fit_bias, "features": features}
-        np.savez_compressed(file, **content)
+        np.savez_compressed(file, packed=arrangement.packed, X=X, **described)  # type: ignore[arg-type]
     print(f"{len(arrangement)} cells of {len(X)} rows, {len(features)} features")
     _name(arguments.out)
     return 0
@@ -188,7 +187,7 @@ def _table(arguments: argparse.Namespace) -> tuple[Table, list[str]]:
     target = getattr(arguments, "target", None)
     if target is not None and target not in table.names:
         raise ValueError(f"--target: {arguments.data} has no column {target!r}; it has {', '.join(table.names)}.")
-    features = arguments.features or table.others(target)
+    features = arguments.features or [name for name in table.names if name != target]
     if not features:
         raise ValueError(f"{arguments.data} has no column beside the target {target!r}; a feature is needed.")
     if target in features:
@@ -227,15 +226,11 @@ def _cross_validated(problem: Problem, folds: int) -> float:
 
 
 def _picture(solution: Any, problem: Problem, names: list[str], path: Path) -> None:
-    from cellsolve.plotting import plot_fit
+    from cellsolve.plotting import new_figure, plot_fit
 
-    ax = plot_fit(solution, problem.X, problem.y)
-    ax.set_xlabel(names[0])
-    if len(names) == 3:
-        ax.set_ylabel(names[1])
-    else:
-        ax.set_ylabel(names[-1])
-    ax.figure.savefig(path, dpi=160)
+    figure = new_figure(6.4, 4.6)
+    plot_fit(solution, problem.X, problem.y, figure.subplots(), labels=names)
+    figure.savefig(path, dpi=160)
 
 
 def _name(*paths: str | None) -> None:
@@ -267,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
         if target:
             command.add_argument("--target", metavar="COLUMN", required=True, help="column that is fitted")
         if features:
-            command.add_argument("--features", metavar="A,B", type=_names, help="columns to fit from; default: all others")
+            command.add_argument("--features", metavar="A,B", type=_names, help="columns to use; default: all others")
         return command
 
     command = add(fit, "DATA", target=True)

@@ -34,7 +34,8 @@ class Comparison:
     def excesses(self, optimizer: str) -> Array:
         """Return the certified excess of every run: how far it is, at most, above the best network of any width."""
         certificate = self.solution.certificate
-        return np.array([certify(r.measure, self.problem, certificate=certificate).excess for r in self.runs[optimizer]])
+        networks = [run.measure for run in self.runs[optimizer]]
+        return np.array([certify(network, self.problem, certificate=certificate).excess for network in networks])
 
     def lines(self) -> list[dict[str, str]]:
         """Return the lines of a table, the convex program first, then the medians of each optimizer."""
@@ -93,7 +94,7 @@ def compare(
     Comparison
         After Ctrl-C with what there is.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     from cellsolve.training import train_network  # before the solve, so that a missing torch is told at once
 

@@ -68,10 +68,6 @@ class Table:
                 result[i, k] = self._number(fields[place], line, names[k])
         return result
 
-    def others(self, *left_out: str) -> list[str]:
-        """Return the names of the other columns."""
-        return [name for name in self.names if name not in left_out]
-
     def _number(self, text: str, line: int, name: str) -> float:
         try:
             value = float(text)
@@ -165,7 +161,7 @@ class Model:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         missing = [key for key in ("features", "target", "problem") if key not in content]
         if missing:
-            raise ValueError(f"{path} is a measure without {', '.join(missing)}; `cellsolve fit` writes models that have them.")
+            raise ValueError(f"{path} has no {', '.join(missing)}; `cellsolve fit` writes models that have them.")
         return cls(measure, content["features"], content["target"], content["problem"])
 
     @classmethod

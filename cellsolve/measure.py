@@ -180,8 +180,8 @@ class SparseMeasure:
         totals = np.zeros((count, *weights.shape[1:]))
         np.add.at(totals, labels, weights)
         means = np.zeros((count, directions.shape[1]))
-        sizes = np.abs(weights) if weights.ndim == 1 else np.linalg.norm(weights, axis=1)
-        np.add.at(means, labels, directions * sizes[:, None])
+        sizes = np.abs(weights).reshape(len(weights), self.n_outputs).max(axis=1)  # no squares: they may underflow
+        np.add.at(means, labels, directions * (sizes / sizes.max(initial=0.0))[:, None])
         means /= np.linalg.norm(means, axis=1, keepdims=True)
         keep = np.any(totals != 0, axis=tuple(range(1, totals.ndim))) if totals.ndim > 1 else totals != 0
         return self._like(means[keep], totals[keep], offset=offset, linear=linear)

@@ -38,6 +38,14 @@ class Potential(ABC):
     def crude_bound(self, alpha: Array, lifted: Array, bias: bool) -> float:
         """Return a bound on sup ||phi_alpha(theta)|| / w(theta) that needs no cells; alpha is (n, m), B^T alpha = 0."""
 
+    def unit_columns(self, D: int, bias: bool) -> list[list[int]]:
+        """Return the groups of columns of X~ whose units can be changed without changing the problem.
+
+        Changing the unit of a group rescales the entries of theta there; a group by itself if that only multiplies w.
+        The first group holds the unit of w.
+        """
+        return [list(range(D))]
+
     def free_constant(self, bias: bool) -> bool:
         """Whether constants cost nothing, so that the free part has to hold them."""
         return False
@@ -114,6 +122,9 @@ class Slope(Potential):
         size = np.abs(alpha[:, 0]) if m == 1 else np.linalg.norm(alpha, axis=1)
         return float((size @ (distance + slack)) * (1 + 4 * (n + m + 2) * UNIT))
 
+    def unit_columns(self, D, bias):
+        return [list(range(D - 1)), [D - 1]] if bias else [list(range(D))]
+
     def free_constant(self, bias):
         return bias
 
@@ -178,6 +189,9 @@ class LabelNoise(Potential):
         norms = np.linalg.norm(lifted, axis=1)
         seen = norms > 0
         return float(max((n / 2 * (part[seen] / norms[seen]).max(initial=0.0)) for part in parts) * up)
+
+    def unit_columns(self, D, bias):
+        return [list(range(D))] if self.full else [[c] for c in range(D)]
 
     @property
     def jumps(self):

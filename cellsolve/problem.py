@@ -238,7 +238,11 @@ class Problem:
         ValueError
             The scales are so far apart that float64 cannot hold both.
         """
-        x = _exponent(self.lifted)
+        groups = self.penalty.unit_columns(self.lifted.shape[1], self.fit_bias)
+        columns = np.empty(self.lifted.shape[1], dtype=int)
+        for group in groups:
+            columns[group] = _exponent(self.lifted[:, group])
+        x = int(columns[groups[0][0]])
         y = 0 if self.loss.classification and not self.interpolates else _exponent(self.targets)
         loss, loss_scale = (self.loss, 1.0) if y == 0 or self.interpolates else self.loss.scaled(_power(y))
         penalty_scale = _power(y - x + x * self.penalty.data_degree)
@@ -249,20 +253,20 @@ class Problem:
         basis = np.array([_exponent(column) for column in self.basis.T], dtype=int)
         problem = object.__new__(Problem)
         problem._set(
-            X=_exact_scale(self.X, -x),
+            X=self.X,
             y=_exact_scale(self.y, -y),
             lam=lam,
             loss=loss,
             penalty=self.penalty,
             free=self.free,
             fit_bias=self.fit_bias,
-            lifted=_exact_scale(self.lifted, -x),
+            lifted=_exact_scale(self.lifted, -columns),
             targets=_exact_scale(self.targets, -y),
             basis=np.column_stack([_exact_scale(column, -e) for column, e in zip(self.basis.T, basis, strict=True)])
             if len(basis)
             else self.basis,
         )
-        return problem, Units(x, y, basis, value, self.penalty.data_degree)
+        return problem, Units(x, y, basis, value, self.penalty.data_degree, columns - x)
 
 
 @dataclass(frozen=True)
@@ -274,9 +278,18 @@ class Units:
     basis: np.ndarray
     value: float
     data_degree: int
+    columns: np.ndarray
+
+    def neurons(self, theta: Array) -> Array:
+        """Neurons in the caller's units: <theta, x~> = 2^x <theta', x~'>."""
+        return np.ldexp(theta, -self.columns)
+
+    def neurons_inside(self, theta: Array) -> Array:
+        """Neurons of the caller in normalized units."""
+        return np.ldexp(theta, self.columns)
 
     def weights(self, weights: Array) -> Array:
-        """Outer weights in the caller's units (neurons stay as they are)."""
+        """Outer weights in the caller's units."""
         return np.ldexp(weights, self.y - self.x)
 
     def coefficients(self, coefficients: Array) -> Array:
@@ -310,9 +323,9 @@ def _power(exponent: int) -> float:
     return float(np.ldexp(1.0, exponent))
 
 
-def _exact_scale(array: Array, exponent: int) -> Array:
+def _exact_scale(array: Array, exponent: int | np.ndarray) -> Array:
     scaled = np.ldexp(array, exponent)
-    if not np.array_equal(np.ldexp(scaled, -exponent), array):
+    if not np.array_equal(np.ldexp(scaled, np.negative(exponent)), array):
         raise ValueError("X or y has entries so far apart in size that float64 cannot hold both; rescale the columns.")
     return scaled
 

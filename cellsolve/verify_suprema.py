@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from cellsolve.cells import CellArrangement, count_cells, enumerate_cells
 from cellsolve.cells.predicates import signs
 from cellsolve.data import Array
+from cellsolve.verify_crude import crude_supremum
 
 MAX_CELLS = 300_000
 #: cones of output directions that may be looked at in one cell
@@ -119,14 +120,16 @@ def all_cells(X: Array, fit_bias: bool) -> CellArrangement:
         cells = enumerate_cells(X, fit_bias=fit_bias, max_cells=MAX_CELLS)
     except ValueError as error:
         raise Refused(f"too many cells for this verifier, which takes up to {MAX_CELLS}") from error
-    try:
-        neurons = cells.interior_points()
-    except ValueError as error:
-        raise Refused(f"a cell could not be confirmed: {error}") from error
+    neurons, thin = cells.interior_points(strict=False), []
     nonzero = cells.lifted.any(axis=1)
     for start in range(0, len(cells), _BLOCK):
         wanted = np.where(cells.unpack(start, start + _BLOCK), 1, -1) * nonzero
-        if not np.array_equal(signs(cells.lifted, neurons[start : start + _BLOCK]), wanted):
+        right = (signs(cells.lifted, np.nan_to_num(neurons[start : start + _BLOCK])) == wanted).all(axis=1)
+        thin += (start + np.flatnonzero(~right)).tolist()
+    points, _ = to_integers(cells.lifted)
+    for k in thin:  # too thin for floats: a neuron in integers
+        wanted = np.where(cells.unpack(k, k + 1)[0], 1, -1) * nonzero
+        if not np.array_equal(np.sign(points @ np.array(cells.exact_interior(k), dtype=object)), wanted):
             raise Refused("a listed pattern is not a cell of the data")
     if len(set(map(bytes, cells.packed))) != len(cells) or len(cells) != count_cells(X, fit_bias=fit_bias):
         raise Refused("the list of cells is not complete")
@@ -285,6 +288,15 @@ def prove_supremum(
     progress : callable, optional
         Called as ``progress(cells_done, cells)``.
     """
+    if supremum >= 0 and crude_supremum(
+        alpha, denominator, X, fit_bias=fit_bias, penalty=penalty, full=full
+    ) <= Fraction(supremum):
+        return
+    if penalty == "slope" and fit_bias:  # biases are free, so only the unit of X changes: by a power of two, exactly
+        exponent = int(np.frexp(np.abs(X).max())[1])
+        scaled = np.ldexp(X, -exponent), float(np.ldexp(supremum, -exponent))
+        if np.array_equal(np.ldexp(scaled[0], exponent), X) and np.ldexp(scaled[1], exponent) == supremum:
+            X, supremum = scaled
     cells = all_cells(X, fit_bias)
     for k, (cell, crude) in enumerate(_cells(cells, alpha, denominator, supremum, fit_bias, penalty, full)):
         if progress is not None and k % 256 == 0:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellsolve.cells.interior import interior_points
+from cellsolve.cells.interior import exact_interior, interior_points
 from cellsolve.cells.predicates import integer_rows, parallel_classes, signs
 
 Facets = tuple[NDArray[np.int64], NDArray[np.int32]]
@@ -103,12 +103,17 @@ class CellArrangement:
             self._facets = self._facets_by_flipping() if self.complete else self._all_lines()
         return self._facets
 
-    def interior_points(self) -> NDArray[np.float64]:
+    def interior_points(self, *, strict: bool = True) -> NDArray[np.float64]:
         """Return one neuron strictly inside each cell, shape (S, D), computed once.
 
         The neuron farthest from the facets after whitening the points, a least-distance program (Lawson and Hanson,
         Solving Least Squares Problems, chapter 23), checked exactly; where floats fail, the sum of the extreme rays of
         the cell, computed in integers. Lengths are about 1.
+
+        Parameters
+        ----------
+        strict : bool
+            Whether a cell without a float64 neuron is an error; if not its row is NaN, see `exact_interior`.
 
         Raises
         ------
@@ -117,7 +122,18 @@ class CellArrangement:
         """
         if self._interior is None:
             self._interior = interior_points(self.lifted, self.packed, self.facets)
+        thin = np.flatnonzero(np.isnan(self._interior).any(axis=1))
+        if strict and len(thin):
+            raise ValueError(
+                f"X has a cell ({thin[0]}) thinner than float64 resolves: no neuron was found strictly inside; "
+                "centre and rescale X, drop points that are nearly repeated or nearly collinear, or use exact_interior."
+            )
         return self._interior
+
+    def exact_interior(self, cell: int) -> list[int]:
+        """Return a neuron strictly inside the cell in exact integers: the sum of its extreme rays."""
+        indptr, indices = self.facets
+        return exact_interior(self.lifted, self.packed[cell], indices[indptr[cell] : indptr[cell + 1]])
 
     def index(self, theta: ArrayLike) -> int | NDArray[np.int64]:
         """Return the place of the closed cell that contains a neuron, decided exactly.

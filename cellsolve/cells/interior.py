@@ -30,11 +30,7 @@ def interior_points(lifted: NDArray, packed: NDArray[np.uint8], facets: Facets) 
     Returns
     -------
     array, shape (S, D)
-
-    Raises
-    ------
-    ValueError
-        Where no float64 neuron was found inside a cell.
+        NaN where no float64 neuron was found inside a cell.
     """
     neurons = _widest(lifted, packed, facets)
     thin = np.flatnonzero(~_strictly_inside(lifted, packed, neurons))
@@ -43,8 +39,14 @@ def interior_points(lifted: NDArray, packed: NDArray[np.uint8], facets: Facets) 
         columns = independent_columns(rows)
         for cell in thin.tolist():
             centre = _exact_centre(rows, columns, packed[cell], facets[1][facets[0][cell] : facets[0][cell + 1]])
-            neurons[cell] = _round_inside(centre, lifted, packed[cell], cell)
+            neurons[cell] = _round_inside(centre, lifted, packed[cell])
     return neurons
+
+
+def exact_interior(lifted: NDArray, packed: NDArray[np.uint8], facets: NDArray) -> list[int]:
+    """Return a neuron strictly inside one cell, in exact integers: the sum of its extreme rays."""
+    rows = primitive(integer_rows(lifted)).astype(object)
+    return _exact_centre(rows, independent_columns(rows), packed, facets)
 
 
 def _widest(lifted: NDArray, packed: NDArray[np.uint8], facets: Facets) -> NDArray[np.float64]:
@@ -117,18 +119,15 @@ def _exact_centre(rows: NDArray, columns: NDArray, packed: NDArray[np.uint8], fa
     return centre
 
 
-def _round_inside(centre: list[int], lifted: NDArray, packed: NDArray[np.uint8], cell: int) -> NDArray[np.float64]:
-    """A float64 multiple of the centre that is still inside: different multiples round differently."""
+def _round_inside(centre: list[int], lifted: NDArray, packed: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """A float64 multiple of the centre that is still inside, or NaN: different multiples round differently."""
     shrink = max(max(entry.bit_length() for entry in centre) - 900, 0)
     multiples = np.array([[float(entry * (2 * m + 1) >> shrink) for entry in centre] for m in range(_ROUNDINGS)])
     multiples /= np.ldexp(1.0, np.frexp(np.abs(multiples).max(axis=1, keepdims=True))[1])
     candidates = np.concatenate([_unit(multiples), multiples])
     inside = _strictly_inside(lifted, np.tile(packed, (len(candidates), 1)), candidates)
     if not inside.any():
-        raise ValueError(
-            f"X has a cell ({cell}) thinner than float64 resolves: no neuron was found strictly inside; "
-            "centre and rescale X, or drop points that are nearly repeated or nearly collinear."
-        )
+        return np.full(lifted.shape[1], np.nan)
     return candidates[np.argmax(inside)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ def plot_fit(
     y: ArrayLike,
     ax: Any = None,
     *,
+    labels: Sequence[str] | None = None,
     others: Mapping[str, SparseMeasure | Solution | Callable[[Array], Array]] | None = None,
 ) -> Any:
     """Draw the data, the fit and its kinks, for one feature; two features are handed to `plot_surface`.
@@ -33,9 +34,10 @@ def plot_fit(
     ----------
     network : SparseMeasure or Solution
     X : array-like, shape (n,), (n, 1) or (n, 2)
-        Names of columns become labels.
     y : array-like, shape (n,)
     ax : matplotlib.axes.Axes, optional
+    labels : sequence of str, optional
+        Names of the features and the target, by default those of a DataFrame and a Series.
     others : dict, optional
         Label -> measure, solution or callable: more curves to compare with.
 
@@ -46,7 +48,7 @@ def plot_fit(
     """
     measure = style.measure_of(network)
     if measure.n_features == 2 and not others:
-        return plot_surface(network, X, y, ax)
+        return plot_surface(network, X, y, ax, labels=labels)
     points, targets = style.flat_data(measure, X, y, 1)
     ax = style.axes_or_new(ax)
     style.bare(ax)
@@ -84,23 +86,31 @@ def plot_fit(
                 zorder=3,
                 label=label,
             )
-    name, target = style.column_names(X, y)
+    name, target = style.column_names(X, y, labels)
     ax.set(xlim=(low, high), xlabel=name, ylabel=target)
     style.plain_legend(ax)
     style.note_unproven(ax, network)
     return ax
 
 
-def plot_surface(network: SparseMeasure | Solution, X: ArrayLike, y: ArrayLike, ax: Any = None) -> Any:
+def plot_surface(
+    network: SparseMeasure | Solution,
+    X: ArrayLike,
+    y: ArrayLike,
+    ax: Any = None,
+    *,
+    labels: Sequence[str] | None = None,
+) -> Any:
     """Draw the fit over two features as filled contours, with its folds and the data on the same colour scale.
 
     Parameters
     ----------
     network : SparseMeasure or Solution
     X : array-like, shape (n, 2)
-        Names of columns become labels.
     y : array-like, shape (n,)
     ax : matplotlib.axes.Axes, optional
+    labels : sequence of str, optional
+        Names of the features and the target, by default those of a DataFrame and a Series.
 
     Returns
     -------
@@ -122,11 +132,12 @@ def plot_surface(network: SparseMeasure | Solution, X: ArrayLike, y: ArrayLike, 
     filled = ax.contourf(*grid, surface, levels=levels, cmap="viridis")
     folds, jumps = _folds(measure, view)
     widths = 0.7 + 2.3 * jumps / jumps.max(initial=np.finfo(float).tiny)
-    ax.add_collection(LineCollection(folds, linewidths=widths, colors="white", alpha=0.85, label="folds"), autolim=False)
+    lines = LineCollection(folds, linewidths=widths, colors="white", alpha=0.85, label="folds")
+    ax.add_collection(lines, autolim=False)
     size = np.clip(1800 / len(points), 9, 40)
     style_of_points = {"cmap": filled.cmap, "norm": filled.norm, "edgecolors": "black", "linewidths": 0.5}
     ax.scatter(*points.T, c=targets, s=size, zorder=3, label="data", **style_of_points)
-    *names, target = style.column_names(X, y)
+    *names, target = style.column_names(X, y, labels)
     ax.set(xlim=view[0], ylim=view[1], xlabel=names[0], ylabel=names[1])
     ax.set_title(f"{measure.n_neurons} neurons (white: their folds)", loc="left", fontsize="small")
     ax.figure.colorbar(filled, ax=ax, label=f"{target}: fit (areas) and data (dots)")

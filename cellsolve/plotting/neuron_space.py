@@ -41,7 +41,7 @@ def plot_neuron_space(solution: Solution, X: ArrayLike, y: ArrayLike, ax: Any = 
     problem = stated_problem(certificate.__dict__, X, y)
     D = problem.lifted.shape[1]
     if D not in (2, 3):
-        raise ValueError(f"neurons of dimension {D} cannot be drawn; this picture needs one or two features (and biases).")
+        raise ValueError(f"neurons have {D} entries here; the picture draws 2 or 3: one or two features, and the bias.")
     kappa = 1 / certificate.supremum if problem.interpolates else min(1.0, problem.level / certificate.supremum)
     dual = _Dual(problem, certificate.alpha.reshape(problem.targets.shape) * (kappa / problem.level))
     theta = solution.measure.neurons
@@ -108,8 +108,8 @@ def _circle(dual: _Dual, atoms: Array, sizes: Array, signs: Array, ax: Any) -> A
                 label=name if problem.n_outputs == 1 else "neuron",
             )
     names = "(a, b)" if problem.fit_bias else "(a_1, a_2)"
-    ax.set(xlim=(-180, 180), ylim=(1.22 * floor, 1.22), xlabel=f"angle of the neuron ${names}$, degrees", ylabel=dual.label)
-    ax.set_xticks(range(-180, 181, 45))
+    ax.set(xlim=(-180, 180), ylim=(1.22 * floor, 1.22), xticks=range(-180, 181, 45))
+    ax.set(xlabel=f"angle of the neuron ${names}$, degrees", ylabel=dual.label)
     style.plain_legend(ax, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.6)
     return ax
 
@@ -119,7 +119,7 @@ def _angles(theta: Array) -> Array:
 
 
 def _sphere(dual: _Dual, atoms: Array, sizes: Array, signs: Array, ax: Any) -> Any:
-    """Two hemispheres in Lambert's projection, which keeps areas; the last coordinate is up on one, down on the other."""
+    """Two hemispheres in Lambert's projection, which keeps areas, parted by the sign of the last coordinate."""
     from matplotlib.collections import LineCollection
     from matplotlib.patches import Circle
 
@@ -132,14 +132,13 @@ def _sphere(dual: _Dual, atoms: Array, sizes: Array, signs: Array, ax: Any) -> A
         inside = radius <= 1
         values = np.full(len(disc), np.nan)
         values[inside] = dual(_lift_from_disc(disc[inside], pole))
-        extent = (centre - 1, centre + 1, -1, 1)
+        pixels, extent = values.reshape(PIXELS, PIXELS), (centre - 1, centre + 1, -1, 1)
         frame = Circle((centre, 0), 1, facecolor="none", edgecolor=style.DARK, linewidth=1, zorder=2)
         ax.add_patch(frame)
-        image = ax.imshow(
-            values.reshape(PIXELS, PIXELS), extent=extent, origin="lower", cmap="RdBu_r", vmin=-1, vmax=1, aspect="equal"
-        )
+        image = ax.imshow(pixels, extent=extent, origin="lower", cmap="RdBu_r", vmin=-1, vmax=1)
         image.set_clip_path(frame)
-        arcs = [_great_circle(row, pole) + [centre, 0] for row in dual.problem.lifted if np.any(row != 0)]
+        shift = np.array([centre, 0.0])
+        arcs = [_great_circle(row, pole) + shift for row in dual.problem.lifted if np.any(row != 0)]
         width = np.clip(30 / len(arcs), 0.12, 0.7)
         lines = LineCollection(arcs, colors=style.BLACK, linewidths=width, alpha=0.45, zorder=1)
         lines.set_clip_path(frame)

@@ -96,7 +96,8 @@ def plot_convergence(solution: Solution, axes: Any = None) -> Any:
     line = {"drawstyle": "steps-post", "marker": "o", "markersize": 3.5, "linewidth": 1.5}
     axes[0].plot(time, objective, color=style.BLUE, label="objective", **line)
     axes[0].plot(time[finite], bound[finite], color=style.VERMILLION, label="proven lower bound", **line)
-    axes[0].fill_between(time[finite], bound[finite], objective[finite], step="post", color=style.PALE, alpha=0.5, linewidth=0)
+    between = (time[finite], bound[finite], objective[finite])
+    axes[0].fill_between(*between, step="post", color=style.PALE, alpha=0.5, linewidth=0)
     axes[0].set_ylabel("objective")
     axes[0].legend(frameon=False, fontsize="small")
     axes[1].plot(time[finite], np.maximum(gap[finite], FLOOR), color=style.DARK, **line)
@@ -151,7 +152,8 @@ def plot_comparison(solution: Solution, runs: Mapping[str, Sequence[Any]], ax: A
         ha="right",
         fontsize="small",
     )
-    ax.set(xscale="log", yscale="log", xlabel="time, seconds", ylabel="objective above the proven lower bound, relative")
+    ax.set(xscale="log", yscale="log", xlabel="time, seconds")
+    ax.set_ylabel("objective above the proven lower bound, relative")
     ax.legend(frameon=False, fontsize="small")
     style.note_unproven(ax, solution)
     return ax

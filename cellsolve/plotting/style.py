@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ def pyplot() -> Any:
             raise
         raise ImportError("plotting needs matplotlib, which is not installed: pip install cellsolve[plot]") from error
     return plt
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Return a figure, in inches, that no window shows: for writing to a file."""
+    pyplot()  # says how to get matplotlib where it is missing
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def axes_or_new(ax: Any, size: tuple[float, float] = (6.4, 4.2)) -> Any:
@@ -85,8 +94,10 @@ def flat_data(measure: SparseMeasure, X: ArrayLike, y: ArrayLike, d: int) -> tup
     return points, targets[:, 0]
 
 
-def column_names(X: Any, y: Any) -> list[str]:
-    """Return names for the axes: those of a DataFrame and a Series, else x or x1, x2, and y."""
+def column_names(X: Any, y: Any, labels: Sequence[str] | None) -> list[str]:
+    """Return names for the axes: `labels`, those of a DataFrame and a Series, else x or x1, x2, and y."""
+    if labels is not None:
+        return list(labels)
     d = 1 if np.ndim(X) == 1 else np.shape(X)[1]
     default = ["x"] if d == 1 else [f"x{k + 1}" for k in range(d)]
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else default

@@ -77,13 +77,13 @@ def tidy(original: Problem, problem: Problem, units: Units, outcome: Outcome, al
 
 
 def _outside(original: Problem, units: Units, theta: Array, weights: Array, coefficients: Array) -> SparseMeasure:
-    return original.measure(theta, units.weights(weights), units.coefficients(coefficients))
+    return original.measure(units.neurons(theta), units.weights(weights), units.coefficients(coefficients))
 
 
 def _weigh_again(original: Problem, problem: Problem, units: Units, theta: Array) -> SparseMeasure | None:
     """Solve (L) on these neurons; for interpolation the support is then fitted to rounding."""
     master = neuron_master(problem)
-    master.add(theta)
+    master.add(units.neurons_inside(theta))
     try:
         solution = master.solve()
     except SolverFailure:

@@ -76,7 +76,10 @@ def generate(
                 solution = master.solve()
             except SolverFailure as failure:
                 if best is None:
-                    raise ValueError(f"the program on {len(master.theta)} neurons has no solution ({failure}).") from failure
+                    raise ValueError(
+                        f"the first program, on {len(master.theta)} neurons, was not solved ({failure}): X has columns or "
+                        "offsets on scales too far apart for the convex solver. Centre and rescale X."
+                    ) from failure
                 break
             norm = float(np.linalg.norm(solution.weights, axis=1).sum())
             fit = master.columns @ solution.weights + problem.basis @ solution.coefficients

@@ -13,6 +13,8 @@ from cellsolve.solvers.conic import loss_block
 
 #: asked of the convex solvers. Not trusted: the certificate measures what they reached
 ACCURACY = 1e-10
+#: asked of HiGHS where it does not reach that: its own default
+LOOSE = 1e-7
 
 
 class SolverFailure(Exception):
@@ -85,15 +87,14 @@ class LinearMaster(NeuronMaster):
 
         super().__init__(problem)
         self.highs = highspy.Highs()
-        for option, value in (
-            ("output_flag", False),
-            ("threads", 1),
-            ("primal_feasibility_tolerance", ACCURACY),
-            ("dual_feasibility_tolerance", ACCURACY),
-        ):
+        for option, value in (("output_flag", False), ("threads", 1)):
             self._check(self.highs.setOptionValue(option, value), option)
         self.inf = highspy.kHighsInf
         self._start()
+
+    def _tolerance(self, value: float) -> None:
+        for option in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
+            self._check(self.highs.setOptionValue(option, value), option)
 
     def _start(self) -> None:
         """Rows: f - A z - B a = 0 and the loss (penalised), or A z + B a = y. First columns: f, aux, a."""
@@ -115,15 +116,19 @@ class LinearMaster(NeuronMaster):
             low = np.concatenate([np.zeros(problem.n), np.full(len(block.bounds), -self.inf)])
             high = np.concatenate([np.zeros(problem.n), block.bounds])
         self.first = matrix.shape[1]
+        self.sizes = np.zeros(0)
         nothing = np.array([], dtype=np.int32)
         self._check(highs.addRows(len(low), low, high, 0, nothing, nothing, np.array([])), "addRows")
         self._add_columns(matrix, cost, -self.inf)
 
     def _append(self, columns: Array) -> None:
-        if columns.shape[1]:
-            both = np.stack([columns, -columns], axis=2).reshape(len(columns), -1) * self.sign
-            price = 1.0 if self.problem.interpolates else self.problem.lam
-            self._add_columns(sparse.csc_matrix(both), np.full(both.shape[1], price), 0.0)
+        if columns.shape[1]:  # columns of size 1: HiGHS drops entries below 1e-9
+            sizes = np.abs(columns).max(axis=0)
+            sizes[sizes == 0] = 1.0
+            scaled = columns / sizes
+            both = np.stack([scaled, -scaled], axis=2).reshape(len(columns), -1) * self.sign
+            self._add_columns(sparse.csc_matrix(both), np.repeat(self.problem.level / sizes, 2), 0.0)
+            self.sizes = np.concatenate([self.sizes, sizes])
 
     def _add_columns(self, matrix: sparse.csc_matrix, cost: Array, low: float) -> None:
         count = matrix.shape[1]
@@ -141,25 +146,24 @@ class LinearMaster(NeuronMaster):
     def solve(self):
         import highspy
 
-        self.highs.run()
-        status = self.highs.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:  # an old basis can lead astray: once more from the start
-            self.highs.clearSolver()
+        optimal = highspy.HighsModelStatus.kOptimal
+        for tolerance in (ACCURACY, ACCURACY, LOOSE):  # as it is, then without the old basis, then less strictly
+            self._tolerance(tolerance)
             self.highs.run()
             status = self.highs.getModelStatus()
-        if status == highspy.HighsModelStatus.kInfeasible:
-            raise SolverFailure("infeasible")
-        if status != highspy.HighsModelStatus.kOptimal:
+            if status == optimal:
+                break
+            self.highs.clearSolver()
+        self._tolerance(ACCURACY)
+        if status != optimal:
             raise SolverFailure(f"HiGHS: {self.highs.modelStatusToString(status)}")
         solution = self.highs.getSolution()
         values, duals = np.array(solution.col_value), np.array(solution.row_dual)
-        if not len(duals) or not np.isfinite(duals).all():
-            raise SolverFailure(f"HiGHS: {self.highs.modelStatusToString(status)}")
         k = self.problem.basis.shape[1]
         coefficients = values[self.first - k : self.first]
         pairs = values[self.first :].reshape(-1, 2)
         alpha = self.sign * duals[: self.problem.n]
-        return MasterSolution((pairs[:, 0] - pairs[:, 1])[:, None], coefficients[:, None], alpha[:, None])
+        return MasterSolution(((pairs[:, 0] - pairs[:, 1]) / self.sizes)[:, None], coefficients[:, None], alpha[:, None])
 
     @staticmethod
     def _check(status, what: str) -> None:
