@@ -16,6 +16,9 @@ ACCURACY = 1e-10
 #: asked of HiGHS where it does not reach that: its own default
 LOOSE = 1e-7
 
+#: a neuron with w below this share of |theta| |x~| responds, or slopes, by rounding only
+ROUNDING = 1e-10
+
 
 class SolverFailure(Exception):
     """A convex solver gave no usable answer."""
@@ -45,10 +48,11 @@ class NeuronMaster:
         self.columns = np.zeros((problem.n, 0))
 
     def add(self, theta: Array) -> int:
-        """Add neurons that are not there yet (to rounding); return how many."""
+        """Add neurons that are not there yet, to rounding, and whose cost is not rounding; return how many."""
         cost = self.problem.neuron_costs(theta)
-        fresh = theta[cost > 0] / cost[cost > 0, None]
-        fresh = fresh[np.isfinite(fresh).all(axis=1)]
+        size = np.abs(theta) @ np.abs(self.problem.lifted).max(axis=0)
+        real = (cost > ROUNDING * size) & (cost > 0)
+        fresh = theta[real] / cost[real, None]
         fresh = fresh[_new_rows(fresh, self.theta)]
         columns = self.problem.responses(fresh)
         self._append(columns)
