@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = f"cellsolve {arguments.command}"
         return arguments.run(arguments)
     except (ValueError, OSError, ImportError) as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        print(f"{name}: {' '.join(what.split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: interrupted, nothing was written", file=sys.stderr)
@@ -104,13 +105,13 @@ def cells(arguments: argparse.Namespace) -> int:
     X, fit_bias = table.columns(features), not arguments.no_bias
     if not arguments.out:
         count = count_cells(X, fit_bias=fit_bias)
-        print(count if arguments.count else f"{count} cells of {len(X)} rows, {len(features)} features")
+        print(count if arguments.count else f"{count} cells of {len(X)} rows, by {', '.join(features)}")
         return 0
     arrangement = enumerate_cells(X, fit_bias=fit_bias, progress=True)
     described = {"features": np.array(features), "fit_bias": np.array(fit_bias)}
     with replacing(arguments.out) as draft, draft.open("wb") as file:
         np.savez_compressed(file, packed=arrangement.packed, X=X, **described)  # type: ignore[arg-type]
-    print(f"{len(arrangement)} cells of {len(X)} rows, {len(features)} features")
+    print(f"{len(arrangement)} cells of {len(X)} rows, by {', '.join(features)}")
     _name(arguments.out)
     return 0
 

@@ -16,17 +16,17 @@ STEPS = 60
 
 
 class AscentOracle:
-    """Climb |phi| / w from random neurons, one in each of many sampled cells, and from the current atoms.
+    """Climb |phi| / w from random neurons, one in each of many sampled cells, and from those found last time.
 
     Parameters
     ----------
     problem : Problem
     n_starts : int
-        Sampled cells to start from.
+        Directions to start from; each also turned towards a random data point, and both with either sign.
     random_state : int or Generator, optional
     """
 
-    def __init__(self, problem: Problem, n_starts: int = 1000, random_state=None) -> None:
+    def __init__(self, problem: Problem, n_starts: int = 250, random_state=None) -> None:
         self.problem = problem
         rng = np.random.default_rng(random_state)
         lifted = problem.lifted
@@ -37,26 +37,26 @@ class AscentOracle:
         shifted = directions - (np.sum(directions * aim, axis=1, keepdims=True) / norms) * aim
         starts = np.concatenate([directions, shifted])
         self.starts = np.concatenate([starts, -starts])
+        self.found = self.starts[:0]
 
-    def price(self, alpha: Array, level: float, correction: Array | None = None, atoms: Array | None = None) -> Pricing:
+    def price(self, alpha: Array, level: float, correction: Array | None = None) -> Pricing:
         """Return the neurons found above `level`; the supremum is the potential's crude bound.
 
         Parameters
         ----------
         alpha, level, correction
             As for `ExhaustiveOracle.price`.
-        atoms : (K, D), optional
-            More starting neurons.
         """
         problem = self.problem
         size = np.abs(alpha) if correction is None else np.abs(alpha) + correction
         signed = np.copysign(size, alpha)
         supremum = problem.penalty.crude_bound(signed, problem.lifted, problem.fit_bias)
-        starts = self.starts if atoms is None or not len(atoms) else np.concatenate([atoms, self.starts])
-        theta, ratios = self._climb(starts, alpha)
+        theta, ratios = self._climb(np.concatenate([self.found, self.starts]), alpha)
         above = ratios > level
         theta, ratios = theta[above], ratios[above]
         order = np.argsort(-ratios, kind="stable")
+        if len(order):
+            self.found = theta[order][: len(self.starts) // 2]
         return Pricing(supremum, theta[order], ratios[order], exhaustive=False)
 
     def _climb(self, theta: Array, alpha: Array) -> tuple[Array, Array]:

@@ -23,7 +23,7 @@ def solve_all_cells(problem: Problem, oracle, options: Options) -> Outcome:
     cost = problem.neuron_costs(theta)
     keep = cost > DUST * max(cost.sum(), np.finfo(float).tiny)
     weights, theta = signs[keep] * cost[keep, None], theta[keep] / cost[keep, None]
-    solution = MasterSolution(weights, program.coefficients(), program.alpha())
+    solution = MasterSolution(theta, weights, program.coefficients(), program.alpha())
     fit = problem.responses(theta) @ weights + problem.basis @ solution.coefficients
     objective = problem.objective_of(fit, float(np.abs(weights).sum()))
     alpha = problem.dual_candidate(solution.alpha)
@@ -31,4 +31,4 @@ def solve_all_cells(problem: Problem, oracle, options: Options) -> Outcome:
     history = [Round(options.budget.elapsed, objective, lower, len(oracle.data_cells))]
     if options.report is not None:
         options.report(history[0])
-    return Outcome(theta, solution, objective, alpha, lower, Status.STALLED, history)
+    return Outcome(solution, objective, alpha, lower, Status.STALLED, history)

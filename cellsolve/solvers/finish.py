@@ -19,8 +19,6 @@ MERGE_TRIALS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 #: relative room between the oracle's supremum and the claim, for the multipliers that a checker finds by itself, by the
 #: order of the potential: exact least squares, or a linear program in floating point
 CHECKER_ROOM = {2: 1e-12, 1: 1e-10}
-#: a polished objective may exceed the one before by this share: it is then the same but for rounding
-ROUNDING = 1e-9
 #: neurons lighter than this share of the norm are solver dust
 DUST = 1e-9
 
@@ -30,19 +28,18 @@ def refine(problem: Problem, outcome: Outcome, oracle) -> Outcome:
     if not can_polish(problem) or not len(outcome.solution.weights):
         return outcome
     solution = outcome.solution
-    theta, weights = outcome.theta[: len(solution.weights)], solution.weights
+    theta, weights = solution.theta, solution.weights
     size = np.abs(weights[:, 0])
     keep = size > DUST * size.sum()
-    polished = polish(problem, theta[keep], weights[keep], solution.coefficients)
-    if polished is None or polished.objective > outcome.objective + ROUNDING * abs(outcome.objective):
+    polished = polish(problem, theta[keep], weights[keep], solution.coefficients, outcome.objective)
+    if polished is None:
         return outcome
     alpha = problem.dual_candidate(polished.alpha)
     lower = lower_bound_of(problem, alpha, oracle.price(alpha, problem.level).supremum)
     better = lower > outcome.lower_bound
     return replace(
         outcome,
-        theta=polished.theta,
-        solution=MasterSolution(polished.weights, polished.coefficients, polished.alpha),
+        solution=MasterSolution(polished.theta, polished.weights, polished.coefficients, polished.alpha),
         objective=polished.objective,
         alpha=alpha if better else outcome.alpha,
         lower_bound=lower if better else outcome.lower_bound,
@@ -56,7 +53,7 @@ def tidy(original: Problem, problem: Problem, units: Units, outcome: Outcome, al
     were solved for once more.
     """
     solution = outcome.solution
-    weights, theta = solution.weights, outcome.theta[: len(solution.weights)]
+    weights, theta = solution.weights, solution.theta
     size = np.linalg.norm(weights, axis=1)
     keep = size > DUST * size.sum()
     raw = _outside(original, units, theta[keep], weights[keep], solution.coefficients)

@@ -14,8 +14,12 @@ from cellsolve.problem import Problem
 from cellsolve.solution import Round, Status
 from cellsolve.solvers.neuron_master import MasterSolution, NeuronMaster, SolverFailure
 
-#: rounds without progress of the gap after which the loop ends: fewer would stop on the plateaus of degenerate duals
+#: rounds without progress after which the loop ends: fewer would stop on the plateaus of degenerate duals
 PATIENCE = 12
+#: rounds without weight after which a neuron is forgotten
+IDLE = 2
+#: progress of a round: the gap shrinks by a tenth, or the objective falls by this share of tol
+PROGRESS = 0.1
 
 
 @dataclass
@@ -40,7 +44,6 @@ class Budget:
 class Outcome:
     """The best network and the best dual vector of a run, in the units of the problem that was given."""
 
-    theta: Array
     solution: MasterSolution
     objective: float
     alpha: Array
@@ -68,7 +71,8 @@ def generate(
     if not problem.interpolates:
         lower_best = problem.dual_value(alpha_best)
     center = None
-    quiet = 0
+    quiet, last = 0, np.inf
+    idle: dict[bytes, int] = {}
     status = Status.STALLED
     try:
         while True:
@@ -85,8 +89,10 @@ def generate(
             fit = master.columns @ solution.weights + problem.basis @ solution.coefficients
             objective = problem.objective_of(fit, norm)
             if best is None or objective < best.objective or problem.interpolates:
-                best = Outcome(master.theta, solution, objective, alpha_best, lower_best, status, history)
+                best = Outcome(solution, objective, alpha_best, lower_best, status, history)
             before = relative_gap(best.objective, lower_best, problem.scale)
+            fell = objective < last - PROGRESS * tol * abs(objective)
+            last = min(last, objective)
             found = 0
             candidates = [solution.alpha] if center is None else [solution.alpha, 0.5 * (solution.alpha + center)]
             for raw in candidates:
@@ -95,14 +101,14 @@ def generate(
                 lower = lower_bound_of(problem, alpha, pricing.supremum)
                 if lower > lower_best:
                     lower_best, alpha_best = lower, alpha
-                found += master.add(pricing.theta[: 2 * problem.n + 20])
+                found += master.add(_spread(pricing.theta, problem.n // 2 + 30))
             center = alpha_best
             round_ = Round(budget.elapsed, best.objective, lower_best, len(master.theta))
             history.append(round_)
             if report is not None:
                 report(round_)
             gap = relative_gap(best.objective, lower_best, problem.scale)
-            quiet = 0 if gap < 0.9 * before else quiet + 1
+            quiet = 0 if fell or gap < (1 - PROGRESS) * before else quiet + 1
             if gap <= tol:
                 status = Status.OPTIMAL
                 break
@@ -112,7 +118,9 @@ def generate(
             if budget.spent:
                 status = Status.TIME_LIMIT
                 break
-            found += master.add(_averages(master, solution)) if problem.n_outputs == 1 else 0
+            _forget(master, solution, idle)
+            if problem.n_outputs == 1:
+                master.add(_averages(master, solution))
     except KeyboardInterrupt:
         if best is None:
             raise
@@ -128,12 +136,45 @@ def lower_bound_of(problem: Problem, alpha: Array, supremum: float) -> float:
     return problem.dual_value(alpha * min(1.0, problem.lam / supremum)) if supremum > 0 else problem.dual_value(alpha)
 
 
+def _spread(theta: Array, most: int) -> Array:
+    """Take at most `most` neurons, the best first but far from those already taken: neighbouring cells violate together."""
+    theta = theta[: 40 * most]
+    if len(theta) <= most:
+        return theta
+    directions = theta / np.linalg.norm(theta, axis=1, keepdims=True)
+    taken: list[int] = []
+    for apart in (0.2, 0.05, 0.01, 0.0):
+        near = np.zeros(len(theta), dtype=bool)
+        for k in taken:
+            near |= directions @ directions[k] > 1 - apart**2 / 2
+        near[taken] = True
+        while len(taken) < most and not near.all():
+            k = int(np.argmin(near))
+            taken.append(k)
+            near |= directions @ directions[k] > 1 - apart**2 / 2
+            near[k] = True
+    return theta[taken]
+
+
+def _forget(master: NeuronMaster, solution: MasterSolution, idle: dict[bytes, int]) -> None:
+    """Drop neurons that carried no weight for `IDLE` rounds, once there are many: a master costs by the column."""
+    count = len(solution.weights)
+    live = np.linalg.norm(solution.weights, axis=1)
+    live = live > 1e-9 * live.sum()
+    keys = [row.tobytes() for row in master.theta]
+    rounds = {key: 0 if k >= count or live[k] else idle.get(key, 0) + 1 for k, key in enumerate(keys)}
+    idle.clear()
+    idle.update(rounds)
+    if len(keys) > 2 * master.problem.n * master.problem.n_outputs + 50:
+        master.keep(np.array([rounds[key] < IDLE for key in keys]))
+
+
 def _averages(master: NeuronMaster, solution: MasterSolution) -> Array:
     """Sums of the neurons of one cell and sign: same fit there, no larger penalty (de Dios & Bruna, Lemma 4.5)."""
     weights = solution.weights[:, 0]
     size = np.abs(weights)
     live = np.flatnonzero(size > 1e-9 * size.sum())
-    theta = master.theta[: len(weights)][live]
+    theta = solution.theta[live]
     patterns = np.packbits(master.problem.lifted @ theta.T > 0, axis=0).T
     keys = np.column_stack([patterns, (weights[live] > 0).astype(np.uint8)])
     _, groups, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)

@@ -26,8 +26,9 @@ class SolverFailure(Exception):
 
 @dataclass(frozen=True)
 class MasterSolution:
-    """Weights (K, m) of neurons with w = 1, coefficients (k, m) of the free part, dual vector alpha (n, m)."""
+    """Neurons theta (K, D) with w = 1, their weights (K, m), coefficients (k, m) of the free part, dual vector (n, m)."""
 
+    theta: Array
     weights: Array
     coefficients: Array
     alpha: Array
@@ -167,7 +168,8 @@ class LinearMaster(NeuronMaster):
         coefficients = values[self.first - k : self.first]
         pairs = values[self.first :].reshape(-1, 2)
         alpha = self.sign * duals[: self.problem.n]
-        return MasterSolution(((pairs[:, 0] - pairs[:, 1]) / self.sizes)[:, None], coefficients[:, None], alpha[:, None])
+        weights = (pairs[:, 0] - pairs[:, 1]) / self.sizes
+        return MasterSolution(self.theta, weights[:, None], coefficients[:, None], alpha[:, None])
 
     @staticmethod
     def _check(status, what: str) -> None:
@@ -248,7 +250,7 @@ class ConicMaster(NeuronMaster):
             raise SolverFailure(f"Clarabel: {solution.status}")
         parts = x[start:].reshape(K, per)
         weights = parts[:, :1] - parts[:, 1:] if m == 1 else parts[:, :m]
-        return MasterSolution(weights, x[head:start].reshape(k, m), z[: n * m].reshape(n, m))
+        return MasterSolution(self.theta, weights, x[head:start].reshape(k, m), z[: n * m].reshape(n, m))
 
 
 def _widen(matrix, before: int, size: int) -> sparse.csc_matrix:

@@ -16,6 +16,10 @@ from cellsolve.problem import Problem
 
 #: a point lies on a neuron's hinge where |<theta, x~>| is at most this share of |theta| |x~|: guesses, the widest first
 ON_HINGE = (3e-2, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5, 1e-7)
+#: distances of directions within which neurons are tried as one, the widest first
+MERGED = (1e-1, 3e-2, 1e-2, 1e-3, 0.0)
+#: a polished objective may exceed the one before by this share: it is then the same but for rounding
+ROUNDING = 1e-9
 #: a residual vanishes where it is at most this share of the data: guesses that go with the ones above
 VANISHING_RESIDUAL = 1e-5
 #: Newton steps; convergence is quadratic, the rest is for leaving neurons
@@ -40,26 +44,48 @@ def can_polish(problem: Problem) -> bool:
     return problem.n_outputs == 1 and problem.penalty.order == 2 and not problem.penalty.jumps
 
 
-def polish(problem: Problem, theta: Array, weights: Array, coefficients: Array) -> Polished | None:
-    """Return the best of the polished guesses, or None where none converged.
+def polish(problem: Problem, theta: Array, weights: Array, coefficients: Array, objective: float) -> Polished | None:
+    """Return the best of the polished guesses with the fewest neurons, or None where none is as good as `objective`.
 
     Parameters
     ----------
     theta, weights, coefficients
         Neurons (K, D), weights (K, 1) and coefficients (k, 1) of a nearly optimal network.
+    objective : float
+        Its objective.
     """
-    best: Polished | None = None
     seen = set()
-    for on_hinge in ON_HINGE:
-        system = _System.guess(problem, theta, weights[:, 0], coefficients[:, 0], on_hinge)
-        key = system.signature()
-        if key in seen or not system.faces:
-            continue
-        seen.add(key)
-        result = system.solve()
-        if result is not None and (best is None or result.objective < best.objective * (1 - 1e-14)):
-            best = result
-    return best
+    for merged in MERGED:
+        groups = _together(theta, weights[:, 0], merged)
+        best: Polished | None = None
+        for on_hinge in ON_HINGE:
+            system = _System.guess(problem, *groups, coefficients[:, 0], on_hinge)
+            key = system.signature()
+            if key in seen or not system.faces:
+                continue
+            seen.add(key)
+            result = system.solve()
+            if result is not None and (best is None or result.objective < best.objective * (1 - 1e-14)):
+                best = result
+        if best is not None and best.objective <= objective + ROUNDING * abs(objective):
+            return best
+    return None
+
+
+def _together(theta: Array, weights: Array, tol: float) -> tuple[Array, Array]:
+    """Sum neurons of one sign whose directions are within `tol` of the heaviest among them."""
+    size = np.abs(weights) * np.linalg.norm(theta, axis=1)
+    directions = theta / np.linalg.norm(theta, axis=1, keepdims=True)
+    sums, signs = [], []
+    left = np.argsort(-size, kind="stable")
+    while len(left):
+        first = left[0]
+        near = (np.linalg.norm(directions[left] - directions[first], axis=1) <= tol) & (weights[left] * weights[first] > 0)
+        near[0] = True
+        sums.append(np.abs(weights[left[near]]) @ theta[left[near]])
+        signs.append(np.sign(weights[first]))
+        left = left[~near]
+    return np.array(sums), np.array(signs)
 
 
 class _System:
