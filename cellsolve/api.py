@@ -73,7 +73,8 @@ def solve(
     n_jobs : int, optional
         joblib threads for pricing the cells.
     random_state : int or Generator, optional
-        Used where cells are sampled, and to start interpolation.
+        Used where cells are sampled, and to start interpolation; None is a fixed seed, so that the same call gives
+        the same answer.
     progress : bool
         Show a line a round on a terminal.
     warm_start : Solution or SparseMeasure, optional
@@ -324,6 +325,7 @@ def _solve(
     budget = Budget(max_time)
     name, chosen = choose(method, problem)
     problem.refuse_unattained()
+    random_state = 0 if random_state is None else random_state
     inside, units = problem.normalized()
     if oracle is None:
         oracle = _oracle(inside, name, chosen, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state, progress=progress)
@@ -363,7 +365,7 @@ def _oracle(
     if method.needs_all_cells:
         number = f"{count} cells" if exact else "too many cells to count"
         raise ValueError(f"X has {number}, and method {name!r} takes max_cells={limit}; use method='neurons', or fewer rows.")
-    return AscentOracle(inside, random_state=random_state)
+    return AscentOracle(inside, random_state=0 if random_state is None else random_state)
 
 
 def _oracle_options(options: dict[str, Any]) -> dict[str, Any]:

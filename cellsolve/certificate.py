@@ -8,7 +8,7 @@ and the dual objective is evaluated in rationals, so that the bound holds for th
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,8 +35,8 @@ class Certificate:
     alpha : (n,) or (n, m)
         Dual vector. The bound is that of alpha', which differs from it on `rows` only, by rounding, so that
         B^T alpha' = 0 holds exactly; it is scaled by min(1, lam / supremum) (1 / supremum for interpolation).
-    rows : tuple of int
-        Independent rows of the free part's basis B.
+    rows : tuple of int, or of tuples of int
+        Independent rows of the free part's basis B; a tuple for each output where there are several.
     supremum : float
         Proven bound on sup ||phi_alpha'(theta)|| / w(theta) over all neurons.
     lower_bound : float
@@ -48,7 +48,7 @@ class Certificate:
     """
 
     alpha: Array
-    rows: tuple[int, ...]
+    rows: tuple[Any, ...]
     supremum: float
     lower_bound: float
     objective: float
@@ -111,7 +111,7 @@ class Certificate:
             if content.pop("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT!r}")
             content["alpha"] = np.array(content["alpha"], dtype=np.float64)
-            content["rows"] = tuple(content["rows"])
+            content["rows"] = tuple(tuple(row) if isinstance(row, list) else row for row in content["rows"])
             return cls(**content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is not a certificate saved by cellsolve ({error}).") from error
@@ -145,51 +145,62 @@ def statement(problem: Problem) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ExactDual:
-    """alpha' = alpha + delta with B^T alpha' = 0 in rationals; delta lives on `rows`."""
+    """alpha' = alpha + delta with B^T alpha' = 0 in rationals; delta of output j lives on ``rows[j]``."""
 
     alpha: Array
-    rows: tuple[int, ...]
-    delta: Sequence[Sequence[Fraction]]
+    rows: tuple[tuple[int, ...], ...]
+    delta: tuple[tuple[Fraction, ...], ...]
 
     def correction(self) -> Array:
         """Return |delta| as floats rounded up, shape (n, m)."""
         result = np.zeros_like(self.alpha)
-        for i, changes in zip(self.rows, self.delta, strict=True):
-            result[i] = [np.nextafter(float(abs(change)), np.inf) if change else 0.0 for change in changes]
+        for j, (rows, changes) in enumerate(zip(self.rows, self.delta, strict=True)):
+            for i, change in zip(rows, changes, strict=True):
+                result[i, j] = np.nextafter(float(abs(change)), np.inf) if change else 0.0
         return result
 
-    def entries(self):
-        """Yield (i, j, alpha'_ij) for every entry that is not zero."""
-        changed = dict(zip(self.rows, self.delta, strict=True))
-        for i, row in enumerate(self.alpha):
-            for j, value in enumerate(row):
-                exact = Fraction(float(value)) + (changed[i][j] if i in changed else 0)
-                yield i, j, exact
+    def entries(self) -> Iterator[tuple[int, int, Fraction]]:
+        """Yield (i, j, alpha'_ij) for every entry."""
+        for j, (rows, changes) in enumerate(zip(self.rows, self.delta, strict=True)):
+            changed = dict(zip(rows, changes, strict=True))
+            for i, value in enumerate(self.alpha[:, j]):
+                yield i, j, Fraction(float(value)) + changed.get(i, 0)
+
+    @property
+    def named_rows(self) -> tuple[Any, ...]:
+        """The rows as a certificate states them: flat for one output."""
+        return self.rows[0] if len(self.rows) == 1 else self.rows
 
 
 def exact_dual(problem: Problem, alpha: Array) -> ExactDual:
-    """Correct alpha (n, m) to B^T alpha' = 0 exactly on rank(B) rows, those with most room in the dual box."""
+    """Correct alpha (n, m) to B^T alpha' = 0 exactly on rank(B) rows an output, those with most room in the dual box."""
+    m = alpha.shape[1]
     if not problem.basis.shape[1]:
-        return ExactDual(alpha, (), ())
-    from scipy.linalg import qr
-
-    low, high = problem.dual_box()
-    room = np.minimum(alpha - low, high - alpha).min(axis=1)
-    room = np.minimum(np.maximum(room, 0.0), 1.0) if np.isfinite(room).any() else np.ones(problem.n)
-    room = np.where(np.isfinite(room), room, 1.0)
+        return ExactDual(alpha, ((),) * m, ((),) * m)
     basis = [[Fraction(float(value)) for value in row] for row in problem.basis]
-    order = qr((problem.basis * room[:, None]).T, mode="r", pivoting=True)[1]
-    k = problem.basis.shape[1]
-    residual = [
-        [sum((Fraction(float(alpha[i, j])) * basis[i][c] for i in np.flatnonzero(alpha[:, j])), Fraction(0)) for c in range(k)]
-        for j in range(alpha.shape[1])
-    ]
-    rows, delta = _solve_on_rows(basis, order, residual)
+    low, high = problem.dual_box()
+    answers = [_correct_column(problem.basis, basis, alpha[:, j], low[:, j], high[:, j]) for j in range(m)]
+    rows, delta = zip(*answers, strict=True)
     return ExactDual(alpha, rows, delta)
 
 
+def _correct_column(B: Array, basis: list[list[Fraction]], alpha: Array, low: Array, high: Array):
+    from scipy.linalg import qr
+
+    room = np.minimum(alpha - low, high - alpha)
+    largest = room[np.isfinite(room)].max(initial=0.0)
+    room = np.where(np.isfinite(room), room.clip(min=0.0), max(largest, 1.0))
+    if not room.any():
+        room = np.ones_like(room)
+    order = qr((B * room[:, None]).T, mode="r", pivoting=True)[1]
+    residual = [
+        sum((Fraction(float(alpha[i])) * basis[i][c] for i in np.flatnonzero(alpha)), Fraction(0)) for c in range(B.shape[1])
+    ]
+    return _solve_on_rows(basis, order, residual)
+
+
 def _solve_on_rows(basis, order, residual):
-    """Find independent rows R, in the given order, and delta with B_R^T delta_j = -residual_j; Gauss-Jordan in rationals."""
+    """Find independent rows R, in the given order, and delta with B_R^T delta = -residual; elimination in rationals."""
     k = len(basis[0])
     rows: list[int] = []
     echelon: list[tuple[int, list[Fraction], list[Fraction]]] = []  # pivot, row, combination of chosen basis rows
@@ -207,16 +218,13 @@ def _solve_on_rows(basis, order, residual):
             rows.append(int(i))
             if len(rows) == k:
                 break
-    delta = []
-    for target in residual:
-        left, amounts = [-x for x in target], [Fraction(0)] * len(rows)
-        for pivot, other, mix in echelon:
-            amount = left[pivot]
-            if amount:
-                left = [x - amount * e for x, e in zip(left, other, strict=True)]
-                amounts = [x + amount * e for x, e in zip(amounts, mix + [Fraction(0)] * (len(rows) - len(mix)), strict=True)]
-        delta.append(amounts)
-    return tuple(rows), tuple(zip(*delta, strict=True))
+    left, delta = [-x for x in residual], [Fraction(0)] * len(rows)
+    for pivot, other, mix in echelon:
+        amount = left[pivot]
+        if amount:
+            left = [x - amount * e for x, e in zip(left, other, strict=True)]
+            delta = [x + amount * e for x, e in zip(delta, mix + [Fraction(0)] * (len(rows) - len(mix)), strict=True)]
+    return tuple(rows), tuple(delta)
 
 
 def exact_lower_bound(problem: Problem, dual: ExactDual, supremum: float) -> float:

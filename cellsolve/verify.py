@@ -53,8 +53,8 @@ class Claim:
     ----------
     alpha : array, shape (n,) or (n, m)
         The shape of y.
-    rows : tuple of int
-        Linearly independent rows of B, as many as its rank.
+    rows : tuple of int, or of tuples of int
+        Linearly independent rows of B, as many as its rank; the same for all outputs, or a tuple for each.
     supremum, lower_bound : float
     lam : float or None
         None is interpolation.
@@ -70,7 +70,7 @@ class Claim:
     """
 
     alpha: NDArray[np.float64]
-    rows: tuple[int, ...]
+    rows: tuple[int, ...] | tuple[tuple[int, ...], ...]
     supremum: float
     lower_bound: float
     lam: float | None = None
@@ -198,23 +198,35 @@ def _corrected(alpha: Array, claim: Claim, lifted: Array) -> tuple[Ints, int]:
         basis = to_integers(lifted)[0]
     else:
         raise Refused(f"free part {claim.free!r} is not known")
-    rows = list(claim.rows) if isinstance(claim.rows, (tuple, list)) else [None]
+    rows = claim.rows if isinstance(claim.rows, (tuple, list)) else (None,)
+    nested = len(rows) > 0 and all(isinstance(row, (tuple, list)) for row in rows)
+    per_output = list(rows) if nested else [rows] * alpha.shape[1]
+    if len(per_output) != alpha.shape[1]:
+        raise Refused(f"rows {claim.rows!r} are not given for each of the {alpha.shape[1]} outputs")
+    columns = [_corrected_column(integers[:, j], list(chosen), basis) for j, chosen in enumerate(per_output)]
+    scale = math.lcm(*(factor for _, factor in columns))
+    corrected = np.column_stack([column * (scale // factor) for column, factor in columns])
+    if (basis.T @ corrected).any():
+        raise Refused("the correction of alpha failed")
+    return corrected, denominator * scale
+
+
+def _corrected_column(column: Ints, rows: list[int], basis: Ints) -> tuple[Ints, int]:
+    """Return one output's alpha' times an integer factor, and the factor."""
+    n = len(basis)
     if not all(isinstance(row, (int, np.integer)) and 0 <= row < n for row in rows) or len(set(rows)) < len(rows):
-        raise Refused(f"rows {claim.rows!r} are not distinct rows of the data")
+        raise Refused(f"rows {rows!r} are not distinct rows of the data")
     if not basis.shape[1]:
         if rows:
             raise Refused("there is no free part, so no rows to correct")
-        return integers, denominator
-    short = -(basis.T @ integers)
-    solution = solve(basis[rows].T.tolist(), short.tolist()) if rows else None
+        return column, 1
+    solution = solve(basis[rows].T.tolist(), (-(basis.T @ column))[:, None].tolist()) if rows else None
     if solution is None or solution[2] < len(rows):
-        raise Refused(f"rows {claim.rows!r} do not determine the correction of alpha")
-    delta, scale, _ = solution
-    integers = integers * scale
-    integers[rows] += np.array(delta, dtype=object)
-    if (basis.T @ integers).any():
-        raise Refused("the correction of alpha failed")
-    return integers, denominator * scale
+        raise Refused(f"rows {rows!r} do not determine the correction of alpha")
+    delta, factor, _ = solution
+    corrected = column * factor
+    corrected[rows] += np.array(delta, dtype=object)[:, 0]
+    return corrected, factor
 
 
 # -- the dual objective -------------------------------------------------------------------------------------------

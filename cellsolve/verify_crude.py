@@ -18,13 +18,13 @@ Ints = NDArray[np.object_]
 _BITS = 160
 
 
-def crude_supremum(alpha: Ints, denominator: int, X: NDArray, *, fit_bias: bool, penalty: str, full: bool) -> Fraction:
-    """Return a rational bound on sup ||phi_alpha(theta)|| / w(theta) over all neurons.
+def crude_supremum(alpha: Ints, denominator: int, X: NDArray, *, fit_bias: bool, penalty: str, full: bool) -> Fraction | None:
+    """Return a rational bound on sup ||phi_alpha(theta)|| / w(theta) over all neurons; None where there is none.
 
     Parameters
     ----------
     alpha, denominator : array of ints, shape (n, m), and int
-        The dual vector times its common denominator; B^T alpha = 0.
+        The dual vector times its common denominator.
     X : array, shape (n, d)
     fit_bias, penalty, full
         What w is, as in `cellsolve.verify.Claim`.
@@ -45,6 +45,8 @@ def crude_supremum(alpha: Ints, denominator: int, X: NDArray, *, fit_bias: bool,
         centre = [Fraction(float(entry)) for entry in X.mean(axis=0)]
         reach = [_root(sum((x - c) ** 2 for x, c in zip(row, centre, strict=True))) for row in points]
         squares = [[sum(int(entry) ** 2 for entry in row) for row in alpha]]
+        if any(alpha.sum(axis=0)):
+            return None
     elif penalty == "l1":
         reach = [max(map(abs, row)) for row in lifted]
     else:

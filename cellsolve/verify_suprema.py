@@ -120,10 +120,12 @@ def all_cells(X: Array, fit_bias: bool) -> CellArrangement:
         cells = enumerate_cells(X, fit_bias=fit_bias, max_cells=MAX_CELLS)
     except ValueError as error:
         raise Refused(f"too many cells for this verifier, which takes up to {MAX_CELLS}") from error
-    neurons, thin = cells.interior_points(strict=False), []
+    neurons, thin, patterns = cells.interior_points(strict=False), [], set()
     nonzero = cells.lifted.any(axis=1)
     for start in range(0, len(cells), _BLOCK):
-        wanted = np.where(cells.unpack(start, start + _BLOCK), 1, -1) * nonzero
+        block = cells.unpack(start, start + _BLOCK)
+        patterns.update(map(bytes, block))
+        wanted = np.where(block, 1, -1) * nonzero
         right = (signs(cells.lifted, np.nan_to_num(neurons[start : start + _BLOCK])) == wanted).all(axis=1)
         thin += (start + np.flatnonzero(~right)).tolist()
     points, _ = to_integers(cells.lifted)
@@ -131,7 +133,7 @@ def all_cells(X: Array, fit_bias: bool) -> CellArrangement:
         wanted = np.where(cells.unpack(k, k + 1)[0], 1, -1) * nonzero
         if not np.array_equal(np.sign(points @ np.array(cells.exact_interior(k), dtype=object)), wanted):
             raise Refused("a listed pattern is not a cell of the data")
-    if len(set(map(bytes, cells.packed))) != len(cells) or len(cells) != count_cells(X, fit_bias=fit_bias):
+    if len(patterns) != len(cells) or len(cells) != count_cells(X, fit_bias=fit_bias):
         raise Refused("the list of cells is not complete")
     return cells
 
@@ -288,9 +290,8 @@ def prove_supremum(
     progress : callable, optional
         Called as ``progress(cells_done, cells)``.
     """
-    if supremum >= 0 and crude_supremum(
-        alpha, denominator, X, fit_bias=fit_bias, penalty=penalty, full=full
-    ) <= Fraction(supremum):
+    crude = crude_supremum(alpha, denominator, X, fit_bias=fit_bias, penalty=penalty, full=full)
+    if crude is not None and crude <= Fraction(supremum):
         return
     if penalty == "slope" and fit_bias:  # biases are free, so only the unit of X changes: by a power of two, exactly
         exponent = int(np.frexp(np.abs(X).max())[1])
@@ -298,10 +299,10 @@ def prove_supremum(
         if np.array_equal(np.ldexp(scaled[0], exponent), X) and np.ldexp(scaled[1], exponent) == supremum:
             X, supremum = scaled
     cells = all_cells(X, fit_bias)
-    for k, (cell, crude) in enumerate(_cells(cells, alpha, denominator, supremum, fit_bias, penalty, full)):
+    for k, (cell, first) in enumerate(_cells(cells, alpha, denominator, supremum, fit_bias, penalty, full)):
         if progress is not None and k % 256 == 0:
             progress(k, len(cells))
-        if crude is None or crude > cell.limit:
+        if first is None or first > cell.limit:
             failure = _failure(cell)
             if failure:
                 raise Refused(f"the supremum is not shown to be at most {supremum!r}: cell {k} {failure}")

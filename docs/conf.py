@@ -1,11 +1,16 @@
 """How Sphinx builds these pages: `make docs`, which counts every warning as an error."""
 
-from importlib.metadata import version as installed_version
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this checkout, installed or not
+
+from cellsolve import __version__  # noqa: E402
 
 project = "cellsolve"
 author = "The cellsolve developers"
 copyright = f"2026, {author}"
-release = version = installed_version("cellsolve")
+release = version = __version__
 
 extensions = [
     "myst_parser",

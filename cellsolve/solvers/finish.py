@@ -110,7 +110,7 @@ def certificate_of(original: Problem, problem: Problem, units: Units, oracle, al
     flat = units.alpha(dual.alpha)
     return Certificate(
         alpha=flat[:, 0] if original.y.ndim == 1 else flat,
-        rows=dual.rows,
+        rows=dual.named_rows,
         supremum=units.supremum(supremum),
         lower_bound=lower * units.value,
         objective=objective,

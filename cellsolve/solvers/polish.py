@@ -54,6 +54,8 @@ def polish(problem: Problem, theta: Array, weights: Array, coefficients: Array, 
     objective : float
         Its objective.
     """
+    if not len(theta):
+        return None
     seen = set()
     for merged in MERGED:
         groups = _together(theta, weights[:, 0], merged)
