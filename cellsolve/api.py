@@ -356,11 +356,10 @@ def _oracle(
     """Return the exhaustive oracle where there are few enough cells, else the heuristic one, or refuse."""
     limit = method.max_cells if max_cells is None else _count(max_cells, "max_cells")
     n, D = inside.lifted.shape
-    few = general_position(n, D) <= limit
-    if not few:
-        count, exact = count_if_affordable(inside.lifted) if general_position(n, D) <= 50 * limit else (np.inf, False)
-        few = count <= limit
-    if few:
+    count, exact = general_position(n, D), False
+    if count > limit and (method.needs_all_cells or count <= 50 * limit):  # degenerate data have fewer: worth counting
+        count, exact = count_if_affordable(inside.lifted)
+    if count <= limit:
         return ExhaustiveOracle(inside, enumerate_lifted(inside.lifted, max_cells=limit, progress=progress), n_jobs)
     if method.needs_all_cells:
         number = f"{count} cells" if exact else "too many cells to count"

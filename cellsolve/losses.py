@@ -137,7 +137,7 @@ class Squared(Loss):
         return 0.5 * cp.sum_squares(f - y)
 
     def scaled(self, scale):
-        return self, scale**2
+        return self, scale * scale
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class Huber(Loss):
         return 0.5 * cp.sum(cp.huber(f - y, self.delta))
 
     def scaled(self, scale):
-        return Huber(delta=self.delta / scale), scale**2
+        return Huber(delta=self.delta / scale), scale * scale
 
     @property
     def params(self):

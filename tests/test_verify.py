@@ -450,7 +450,7 @@ def test_extreme_scales_do_not_raise(penalty, params, scale):
 def test_too_many_cells():
     n = 600
     alpha = np.random.default_rng(1).standard_normal(n)
-    verdict = verify(Claim(alpha, (), 1e-3, 0.0, 1.0), np.random.default_rng(0).standard_normal((n, 2)), np.zeros(n))
+    verdict = verify(Claim(alpha, (), 1e-3, -1e9, 1.0), np.random.default_rng(0).standard_normal((n, 2)), np.zeros(n))
     assert not verdict.ok and "too many cells" in verdict.reason
 
 

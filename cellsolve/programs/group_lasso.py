@@ -21,9 +21,9 @@ from cellsolve.features import CellFeatures
 from cellsolve.problem import Problem, as_problem
 from cellsolve.programs.program import Program, assemble
 
-#: length that a direction with w = 0 is given in (G), relative to the size of the others; its square, 1e-12, is what
+#: length that a direction with w = 0 is given in (G), relative to the size of the others; its square, 1e-16, is what
 #: the objective can change by. Without it the set of solutions is unbounded and interior-point solvers wander off
-VANISHING = 1e-6
+VANISHING = 1e-8
 
 
 def group_lasso(

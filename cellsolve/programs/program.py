@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -76,14 +77,15 @@ class Program:
         if solver not in cp.installed_solvers():
             raise ValueError(f"solver {solver} is not installed; pip install 'cellsolve[{solver.lower()}]' brings it.")
         problem = self.problem if not constraints else cp.Problem(self.objective, [*self.constraints, *constraints])
-        import warnings
-
         with warnings.catch_warnings():  # cvxpy's own remarks on accuracy: the certificate decides, not the status
             warnings.simplefilter("ignore")
             try:
                 problem.solve(solver=solver, **(SOLVERS[solver] | options))
-            except cp.SolverError as error:
-                raise ValueError(f"{solver} gave no answer ({error}); try another solver, or rescale the data.") from error
+            except cp.SolverError:
+                try:  # not at that accuracy: at the solver's own
+                    problem.solve(solver=solver, **options)
+                except cp.SolverError as error:
+                    raise ValueError(f"{solver} gave no answer ({error}); try another solver, or rescale the data.") from error
         if problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
             raise ValueError("the program is infeasible: no network on these neurons fulfils all constraints.")
         if problem.status in (cp.UNBOUNDED, cp.UNBOUNDED_INACCURATE):

@@ -1,0 +1,131 @@
+"""SparseMeasure: one function written in many ways."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cellsolve as cs
+
+
+def draw(seed, K=9, d=2, m=0, free=True, bias=True):
+    rng = np.random.default_rng(seed)
+    shape = (K, m) if m else K
+    outputs = (m,) if m else ()
+    offset = rng.standard_normal(outputs) if free else None
+    linear = rng.standard_normal((d, *outputs)) if free else None
+    measure = cs.SparseMeasure(
+        rng.standard_normal((K, d + bias)), rng.standard_normal(shape), offset=offset, linear=linear, fit_bias=bias
+    )
+    return measure, rng.standard_normal((14, d))
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0, 1, 3]), st.booleans(), st.booleans())
+def test_same_function(seed, m, free, bias):
+    measure, X = draw(seed, m=m, free=free, bias=bias)
+    expected = measure.predict(X)
+    for penalty in ("variation", "l1"):
+        same = measure.normalized(penalty)
+        np.testing.assert_allclose(same.predict(X), expected, atol=1e-11)
+        assert same.norm(penalty) == pytest.approx(measure.norm(penalty))
+        np.testing.assert_allclose(cs.relu_features(X, same.neurons, penalty, fit_bias=bias).T @ np.ones(14) > -1, True)
+    np.testing.assert_allclose(measure.merge(1e-12).predict(X), expected, atol=1e-11)
+    inner, outer = measure.balanced()
+    np.testing.assert_allclose(np.linalg.norm(inner, axis=1), np.linalg.norm(outer, axis=1))
+    assert 0.5 * (np.sum(inner**2) + np.sum(outer**2)) == pytest.approx(measure.norm())
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["variation", "slope", "l1", "label_noise"]), st.sampled_from([0, 2]), st.booleans())
+def test_prune_keeps_the_fit_and_lowers_norm_and_count(seed, penalty, m, free):
+    measure, X = draw(seed, K=40, m=m, free=free)
+    X = X[:6]
+    pruned = measure.prune(X, penalty)
+    rank = 3 if free else 0
+    assert pruned.n_neurons <= len(X) * max(m, 1) - rank * max(m, 1)
+    assert pruned.norm(penalty, X) <= measure.norm(penalty, X) * (1 + 1e-9)
+    np.testing.assert_allclose(pruned.predict(X), measure.predict(X), atol=1e-8)
+    again = pruned.prune(X, penalty)
+    assert again.n_neurons == pruned.n_neurons
+
+
+def test_prune_of_repeated_points():
+    measure, X = draw(3, K=30, free=False)
+    X = np.repeat(X[:4], 3, axis=0)
+    assert measure.prune(X, "variation").n_neurons <= 4
+
+
+def test_merge_sums_parallel_neurons_and_cancels():
+    measure = cs.SparseMeasure([[1.0, 1], [2, 2], [0, 1]], [1.0, 2.0, 0.5])
+    merged = measure.merge()
+    assert merged.n_neurons == 2
+    np.testing.assert_allclose(merged.predict([0.5, -3.0]), measure.predict([0.5, -3.0]))
+    assert cs.SparseMeasure([[1.0, 1], [2, 2]], [2.0, -1.0]).merge().n_neurons == 0
+
+
+def test_merge_turns_opposite_neurons_with_an_affine_part():
+    measure = cs.SparseMeasure([[1.0, 0.5], [-1.0, -0.5]], [1.0, 2.0], offset=0.0, linear=[0.0])
+    merged = measure.merge()
+    x = np.linspace(-2, 2, 9)
+    assert merged.n_neurons == 1
+    np.testing.assert_allclose(merged.predict(x), measure.predict(x), atol=1e-14)
+    without = cs.SparseMeasure([[1.0, 0.5], [-1.0, -0.5]], [1.0, 2.0])
+    assert without.merge().n_neurons == 2
+
+
+def test_kinks():
+    measure = cs.SparseMeasure([[2.0, -1.0], [-2.0, 1.0], [1.0, 3.0], [0.0, 1.0]], [1.0, 0.5, -1.0, 4.0])
+    where, jumps = measure.kinks()
+    np.testing.assert_allclose(where, [-3.0, 0.5])
+    np.testing.assert_allclose(jumps, [-1.0, 3.0])
+    with pytest.raises(ValueError, match="kinks needs a measure on one feature"):
+        draw(0)[0].kinks()
+
+
+def test_zero_neurons():
+    empty = cs.SparseMeasure(np.zeros((0, 3)), np.zeros(0), offset=2.0)
+    X = np.ones((4, 2))
+    np.testing.assert_array_equal(empty.predict(X), 2.0)
+    for same in (empty.merge(), empty.prune(X), empty.normalized()):
+        np.testing.assert_array_equal(same.predict(X), 2.0)
+    assert empty.norm() == 0.0
+    assert [len(part) for part in empty.balanced()] == [0, 0]
+
+
+def test_constant_neurons_of_slope_move_into_the_offset():
+    measure = cs.SparseMeasure([[0.0, 2.0], [1.0, 0.0], [0.0, -1.0]], [3.0, 1.0, 5.0])
+    same = measure.normalized("slope")
+    assert same.n_neurons == 1
+    np.testing.assert_allclose(same.predict([-1.0, 2.0]), measure.predict([-1.0, 2.0]))
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=64), min_size=4, max_size=4))
+def test_save_and_load_are_exact(tmp_path_factory, numbers):
+    path = tmp_path_factory.mktemp("measures") / "m.json"
+    measure = cs.SparseMeasure([numbers[:2]], [numbers[2]], offset=numbers[3])
+    measure.save(path)
+    loaded = cs.SparseMeasure.load(path)
+    assert loaded.neurons.tobytes() == measure.neurons.tobytes()
+    assert loaded.weights.tobytes() == measure.weights.tobytes()
+    assert loaded.offset.tobytes() == measure.offset.tobytes()
+    assert json.loads(path.read_text())["format"]
+
+
+@pytest.mark.parametrize("m", [0, 2])
+def test_save_and_load_shapes(tmp_path, m):
+    for K in (0, 3):
+        measure, X = draw(0, K=K, m=m)
+        measure.save(tmp_path / "m.json")
+        np.testing.assert_array_equal(cs.SparseMeasure.load(tmp_path / "m.json").predict(X), measure.predict(X))
+
+
+def test_features_and_norms_that_need_data():
+    measure, X = draw(0)
+    with pytest.raises(ValueError, match="depends on the data; pass X"):
+        measure.norm("label_noise")
+    with pytest.raises(ValueError, match="X has 3 features; this measure was made for 2"):
+        measure.predict(np.ones((2, 3)))
+    assert measure.norm("label_noise", X) > 0
