@@ -236,7 +236,9 @@ def lam_max(
     """
     problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     name, method = choose("auto", problem)
-    oracle = _oracle(problem.normalized()[0], name, method, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state)
+    oracle = _oracle(
+        problem.normalized()[0], name, method, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state
+    )
     return _lam_max(problem, oracle)
 
 
@@ -328,7 +330,9 @@ def _solve(
     random_state = 0 if random_state is None else random_state
     inside, units = problem.normalized()
     if oracle is None:
-        oracle = _oracle(inside, name, chosen, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state, progress=progress)
+        oracle = _oracle(
+            inside, name, chosen, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state, progress=progress
+        )
     with _reporter(progress, units) as report:
         options = Options(
             tol=0.3 * tol,  # tidying up may raise the objective by a tenth of tol, rounding adds its share
@@ -346,7 +350,9 @@ def _solve(
         status = Status.OPTIMAL
     elif status is Status.OPTIMAL:
         status = Status.STALLED
-    history = [type(r)(r.time, r.objective * units.value, r.lower_bound * units.value, r.cells) for r in outcome.history]
+    history = [
+        type(r)(r.time, r.objective * units.value, r.lower_bound * units.value, r.cells) for r in outcome.history
+    ]
     return Solution(measure, certificate, status, problem.residual(measure), history, budget.elapsed, name)
 
 
@@ -363,7 +369,9 @@ def _oracle(
         return ExhaustiveOracle(inside, enumerate_lifted(inside.lifted, max_cells=limit, progress=progress), n_jobs)
     if method.needs_all_cells:
         number = f"{count} cells" if exact else "too many cells to count"
-        raise ValueError(f"X has {number}, and method {name!r} takes max_cells={limit}; use method='neurons', or fewer rows.")
+        raise ValueError(
+            f"X has {number}, and method {name!r} takes max_cells={limit}; use method='neurons', or fewer rows."
+        )
     return AscentOracle(inside, random_state=0 if random_state is None else random_state)
 
 
@@ -416,7 +424,9 @@ def _refuse_other_free_part(network: SparseMeasure, problem: Problem) -> None:
         raise ValueError("network has biases, but the problem is one without (fit_bias=False).")
     constant = problem.free != "none" and (problem.free == "constant" or problem.fit_bias)
     if network.offset is not None and np.any(network.offset != 0) and not constant:
-        raise ValueError(f"network has an offset, which free={problem.free!r} does not allow; certify with a larger free part.")
+        raise ValueError(
+            f"network has an offset, which free={problem.free!r} does not allow; certify with a larger free part."
+        )
     if network.linear is not None and np.any(network.linear != 0) and problem.free != "affine":
         raise ValueError(f"network has a linear part, which free={problem.free!r} does not allow; use free='affine'.")
 
@@ -426,14 +436,21 @@ def _warm_neurons(start: Solution | SparseMeasure | None, problem: Problem, unit
         return None
     measure = start.measure if isinstance(start, Solution) else start
     if not isinstance(measure, SparseMeasure) or measure.neurons.shape[1] != problem.lifted.shape[1]:
-        raise ValueError("warm_start has to be a Solution or SparseMeasure on the same features, with fit_bias as here.")
+        raise ValueError(
+            "warm_start has to be a Solution or SparseMeasure on the same features, with fit_bias as here."
+        )
     return units.neurons_inside(measure.neurons)
 
 
 def _positive(value: Any, name: str, default: float | None, zero: bool = False) -> float:
     if value is None:
         return default  # type: ignore[return-value]
-    if not isinstance(value, (int, float, np.number)) or not np.isfinite(value) or value < 0 or (value == 0 and not zero):
+    if (
+        not isinstance(value, (int, float, np.number))
+        or not np.isfinite(value)
+        or value < 0
+        or (value == 0 and not zero)
+    ):
         raise ValueError(f"{name} is {value!r}; pass a positive number.")
     return float(value)
 

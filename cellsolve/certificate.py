@@ -173,7 +173,7 @@ class ExactDual:
 
 
 def exact_dual(problem: Problem, alpha: Array) -> ExactDual:
-    """Correct alpha (n, m) to B^T alpha' = 0 exactly on rank(B) rows an output, those with most room in the dual box."""
+    """Correct alpha (n, m) to B^T alpha' = 0 exactly, on rank(B) rows an output: those with most room in the box."""
     m = alpha.shape[1]
     if not problem.basis.shape[1]:
         return ExactDual(alpha, ((),) * m, ((),) * m)
@@ -194,7 +194,8 @@ def _correct_column(B: Array, basis: list[list[Fraction]], alpha: Array, low: Ar
         room = np.ones_like(room)
     order = qr((B * room[:, None]).T, mode="r", pivoting=True)[1]
     residual = [
-        sum((Fraction(float(alpha[i])) * basis[i][c] for i in np.flatnonzero(alpha)), Fraction(0)) for c in range(B.shape[1])
+        sum((Fraction(float(alpha[i])) * basis[i][c] for i in np.flatnonzero(alpha)), Fraction(0))
+        for c in range(B.shape[1])
     ]
     return _solve_on_rows(basis, order, residual)
 
@@ -210,7 +211,10 @@ def _solve_on_rows(basis, order, residual):
             amount = row[pivot]
             if amount:
                 row = [x - amount * e for x, e in zip(row, other, strict=True)]
-                combination = [x - amount * e for x, e in zip(combination, mix + [Fraction(0)] * (len(combination) - len(mix)), strict=True)]
+                combination = [
+                    x - amount * e
+                    for x, e in zip(combination, mix + [Fraction(0)] * (len(combination) - len(mix)), strict=True)
+                ]
         pivot = max(range(k), key=lambda c: abs(row[c]))
         if row[pivot]:
             scale = row[pivot]
@@ -237,7 +241,7 @@ def exact_lower_bound(problem: Problem, dual: ExactDual, supremum: float) -> flo
         if supremum <= 0:
             return 0.0 if total <= 0 else np.inf
         return _below(total / Fraction(supremum))
-    kappa = Fraction(1) if supremum <= problem.lam else Fraction(problem.lam) / Fraction(supremum)
+    kappa = Fraction(1) if supremum <= problem.level else Fraction(problem.level) / Fraction(supremum)
     total = Fraction(0)
     for i, j, value in dual.entries():
         term = problem.loss.dual_exact(-problem.n * kappa * value, Fraction(float(problem.targets[i, j])))

@@ -114,12 +114,6 @@ def compare(
     return Comparison(problem, solution, runs)
 
 
-def seconds_to(run: Any, objective: float) -> float:
-    """Return the seconds after which a run was first recorded at or below an objective, inf if never."""
-    reached = np.flatnonzero(run.history["objective"] <= objective)
-    return float(run.history["time"][reached[0]]) if len(reached) else np.inf
-
-
 def r_squared(network: Any, X: ArrayLike, y: ArrayLike) -> float:
     """Return 1 - sum (f(x_i) - y_i)^2 / sum (y_i - mean y)^2."""
     y = np.asarray(y)

@@ -34,13 +34,13 @@ class CellFeatures(LinearOperator):
 
     def tosparse(self) -> sparse.csr_matrix:
         """Return the matrix in sparse form."""
-        n, D = self.lifted.shape
+        _n, D = self.lifted.shape
         points, cells = np.nonzero(self.patterns.T)
         columns = (cells[:, None] * D + np.arange(D)).ravel()
         return sparse.csr_matrix((self.lifted[points].ravel(), (np.repeat(points, D), columns)), shape=self.shape)
 
     def _matmat(self, M):
-        n, D = self.lifted.shape
+        _n, D = self.lifted.shape
         M = np.asarray(M).reshape(len(self.patterns), D, -1)
         return np.einsum("si,id,sdk->ik", self.patterns.astype(np.float64), self.lifted, M, optimize=True)
 
@@ -57,7 +57,12 @@ class CellFeatures(LinearOperator):
 
     def _adjoint(self):
         return LinearOperator(
-            self.shape[::-1], matvec=self._rmatvec, rmatvec=self._matvec, matmat=self._rmatmat, rmatmat=self._matmat, dtype=self.dtype
+            self.shape[::-1],
+            matvec=self._rmatvec,
+            rmatvec=self._matvec,
+            matmat=self._rmatmat,
+            rmatmat=self._matmat,
+            dtype=self.dtype,
         )
 
     _transpose = _adjoint
@@ -87,12 +92,14 @@ def cell_features(X: ArrayLike, cells: CellArrangement) -> CellFeatures:
     fit_bias = D == points.shape[1] + 1
     if len(points) != n or D - points.shape[1] not in (0, 1):
         raise ValueError(
-            f"X has shape {points.shape} but the cells were made from {n} points in {D} lifted dimensions; pass the same X."
+            f"X has shape {points.shape} but the cells come from {n} points in {D} lifted dimensions; pass the same X."
         )
     return CellFeatures(lift(points, fit_bias), cells.patterns)
 
 
-def relu_features(X: ArrayLike, neurons: ArrayLike, penalty: str | Potential = "variation", *, fit_bias: bool = True) -> Array:
+def relu_features(
+    X: ArrayLike, neurons: ArrayLike, penalty: str | Potential = "variation", *, fit_bias: bool = True
+) -> Array:
     r"""Return A with :math:`A_{ik} = \sigma(\langle\theta_k, \tilde x_i\rangle) / w(\theta_k)`.
 
     Parameters
@@ -115,10 +122,14 @@ def relu_features(X: ArrayLike, neurons: ArrayLike, penalty: str | Potential = "
     lifted = lift(as_points(X), fit_bias)
     theta = np.atleast_2d(np.asarray(neurons, dtype=np.float64))
     if theta.shape[1] != lifted.shape[1]:
-        raise ValueError(f"neurons has {theta.shape[1]} columns; with fit_bias={fit_bias} {lifted.shape[1]} are needed.")
+        raise ValueError(
+            f"neurons has {theta.shape[1]} columns; with fit_bias={fit_bias} {lifted.shape[1]} are needed."
+        )
     response = np.maximum(lifted @ theta.T, 0.0)
     cost = as_potential(penalty).value(theta, lifted, fit_bias)
     free = (cost <= 0) & response.any(axis=0)
     if free.any():
-        raise ValueError(f"neuron {int(np.flatnonzero(free)[0])} has w = 0 and is not zero on the data; leave it to the free part.")
+        raise ValueError(
+            f"neuron {int(np.flatnonzero(free)[0])} has w = 0 and is not zero on the data; leave it to the free part."
+        )
     return response / np.where(cost > 0, cost, 1.0)

@@ -302,7 +302,9 @@ class Hinge(Loss):
     def conic(self, y):
         zero = np.zeros_like(y)
         return ConicForm(
-            aux_quadratic=(0.0,), aux_linear=(1.0,), rows=(ConicRow(-y, (-1.0,), zero - 1), ConicRow(zero, (-1.0,), zero))
+            aux_quadratic=(0.0,),
+            aux_linear=(1.0,),
+            rows=(ConicRow(-y, (-1.0,), zero - 1), ConicRow(zero, (-1.0,), zero)),
         )
 
     def cvxpy(self, f, y):
@@ -341,7 +343,9 @@ class SquaredHinge(Loss):
     def conic(self, y):
         zero = np.zeros_like(y)
         return ConicForm(
-            aux_quadratic=(1.0,), aux_linear=(0.0,), rows=(ConicRow(-y, (-1.0,), zero - 1), ConicRow(zero, (-1.0,), zero))
+            aux_quadratic=(1.0,),
+            aux_linear=(0.0,),
+            rows=(ConicRow(-y, (-1.0,), zero - 1), ConicRow(zero, (-1.0,), zero)),
         )
 
     def cvxpy(self, f, y):
@@ -437,7 +441,9 @@ def as_loss(loss: Any) -> Loss:
         return loss
     if isinstance(loss, str) and loss in LOSSES:
         return LOSSES[loss]()
-    raise ValueError(f"loss is {loss!r}; choose one of {', '.join(LOSSES)}, or pass a Loss object such as Huber(delta=2).")
+    raise ValueError(
+        f"loss is {loss!r}; choose one of {', '.join(LOSSES)}, or pass a Loss object such as Huber(delta=2)."
+    )
 
 
 __all__ = [

@@ -202,8 +202,8 @@ class SparseMeasure:
         directions = (measure.weights.T / sizes).T.reshape(len(sizes), outputs)
         responses = np.maximum(lifted @ measure.neurons.T, 0.0)
         if basis.shape[1]:
-            q = np.linalg.svd(basis, full_matrices=False)
-            q = q[0][:, q[1] > RANK_TOLERANCE * q[1].max(initial=0.0)]
+            left, spectrum, _ = np.linalg.svd(basis, full_matrices=False)
+            q = left[:, spectrum > RANK_TOLERANCE * spectrum.max(initial=0.0)]
             responses = responses - q @ (q.T @ responses)
         columns = np.einsum("ik,km->imk", responses, directions).reshape(len(points) * outputs, -1)
         masses = _basic(columns, sizes)
@@ -213,7 +213,7 @@ class SparseMeasure:
         if not basis.shape[1]:
             return pruned
         change = np.linalg.lstsq(basis, measure.predict(points) - pruned.predict(points), rcond=None)[0]
-        return pruned._add_free(change)
+        return pruned._add_free(np.asarray(change, dtype=np.float64))
 
     # -- files and other libraries --------------------------------------------------------------------------
 

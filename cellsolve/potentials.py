@@ -31,7 +31,7 @@ class Potential(ABC):
         """Return w of each row of `theta` (K, D); shape (K,)."""
 
     @abstractmethod
-    def cell_matrices(self, patterns: Array, lifted: Array, bias: bool) -> Array:
+    def cell_matrices(self, patterns: np.ndarray, lifted: Array, bias: bool) -> Array:
         """Return M_s for each pattern: shape (S, r, D), or (1, r, D) where it is the same on every cell."""
 
     @abstractmethod
@@ -222,5 +222,6 @@ def as_potential(penalty: Any) -> Potential:
     if isinstance(penalty, str) and penalty in POTENTIALS:
         return POTENTIALS[penalty]()
     raise ValueError(
-        f"penalty is {penalty!r}; choose one of {', '.join(POTENTIALS)}, or pass a Potential such as LabelNoise(full=True)."
+        f"penalty is {penalty!r}; choose one of {', '.join(POTENTIALS)}, "
+        "or pass a Potential such as LabelNoise(full=True)."
     )

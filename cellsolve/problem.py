@@ -82,7 +82,8 @@ class Problem:
             wrong = np.argwhere(np.abs(targets) != 1)
             if len(wrong):
                 raise ValueError(
-                    f"y is {targets[tuple(wrong[0])]} at row {wrong[0][0]}; the {the_loss.name} loss needs labels -1 and 1."
+                    f"y is {targets[tuple(wrong[0])]} at row {wrong[0][0]}; "
+                    f"the {the_loss.name} loss needs labels -1 and 1."
                 )
         self._set(
             X=points,
@@ -149,7 +150,7 @@ class Problem:
         """Return the objective of a network with values `fit` (n, m) on the data and norm `norm`."""
         if self.interpolates:
             return float(norm)
-        return float(np.sum(self.loss.value(fit, self.targets)) / self.n + self.lam * norm)
+        return float(np.sum(self.loss.value(fit, self.targets)) / self.n + self.level * norm)
 
     def objective(self, measure: SparseMeasure) -> float:
         """Return mean loss + lam * norm of the measure (the norm alone for interpolation)."""
@@ -189,7 +190,7 @@ class Problem:
         return SparseMeasure(theta, weights, offset=offset, linear=linear, fit_bias=self.fit_bias)
 
     def refuse_unattained(self) -> None:
-        """Raise ValueError where the infimum is not attained: logistic loss and a free part that separates the classes."""
+        """Raise ValueError where no minimum is attained: logistic loss and a free part that separates the classes."""
         if self.interpolates or self.loss.attained or not self.basis.shape[1]:
             return
         from scipy.optimize import linprog
@@ -201,8 +202,8 @@ class Problem:
             result = linprog(-margins.sum(axis=0), A_ub=-margins, b_ub=np.zeros(self.n), bounds=(-1, 1), method="highs")
             if result.status == 0 and -result.fun > 1e-7:
                 raise ValueError(
-                    f"y is separated by the free part ({self.free!r}), so the {self.loss.name} loss has no minimum: its "
-                    "infimum is approached as the free part grows. Use a smaller free part, or the squared_hinge loss."
+                    f"y is separated by the free part ({self.free!r}), so the {self.loss.name} loss has no "
+                    "minimum: it falls for ever as the free part grows. Use a smaller free part, or the squared_hinge loss."
                 )
 
     # -- dual -----------------------------------------------------------------------------------------------
@@ -383,7 +384,7 @@ INSIDE = 1 - 2.0**-50
 
 
 def _project(alpha: Array, basis: Array, low: Array, high: Array) -> Array:
-    """Nearest point to alpha in {low <= . <= high, basis^T . = 0}: linear algebra, and a small QP where it leaves the box."""
+    """Nearest point to alpha in {low <= . <= high, basis^T . = 0}: linear algebra, or a QP if that leaves it."""
     if not basis.shape[1]:
         return np.clip(alpha, low, high) * INSIDE
     left, size, _ = np.linalg.svd(basis, full_matrices=False)
@@ -443,7 +444,9 @@ def as_problem(X: Any, y: ArrayLike | None = None, **statement: Any) -> Problem:
     if isinstance(X, Problem):
         given = sorted(name for name, value in ({"y": y} | statement).items() if value is not None)
         if given:
-            raise ValueError(f"{', '.join(given)} given together with a Problem, which states them; use problem.replace(...).")
+            raise ValueError(
+                f"{', '.join(given)} given together with a Problem, which states them; use problem.replace(...)."
+            )
         return X
     if y is None:
         raise ValueError("y is missing; pass X and y, or a Problem.")

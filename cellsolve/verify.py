@@ -200,7 +200,7 @@ def _corrected(alpha: Array, claim: Claim, lifted: Array) -> tuple[Ints, int]:
         raise Refused(f"free part {claim.free!r} is not known")
     rows = claim.rows if isinstance(claim.rows, (tuple, list)) else (None,)
     nested = len(rows) > 0 and all(isinstance(row, (tuple, list)) for row in rows)
-    per_output = list(rows) if nested else [rows] * alpha.shape[1]
+    per_output: list[Any] = list(rows) if nested else [rows] * alpha.shape[1]
     if len(per_output) != alpha.shape[1]:
         raise Refused(f"rows {claim.rows!r} are not given for each of the {alpha.shape[1]} outputs")
     columns = [_corrected_column(integers[:, j], list(chosen), basis) for j, chosen in enumerate(per_output)]

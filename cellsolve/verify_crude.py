@@ -18,7 +18,9 @@ Ints = NDArray[np.object_]
 _BITS = 160
 
 
-def crude_supremum(alpha: Ints, denominator: int, X: NDArray, *, fit_bias: bool, penalty: str, full: bool) -> Fraction | None:
+def crude_supremum(
+    alpha: Ints, denominator: int, X: NDArray, *, fit_bias: bool, penalty: str, full: bool
+) -> Fraction | None:
     """Return a rational bound on sup ||phi_alpha(theta)|| / w(theta) over all neurons; None where there is none.
 
     Parameters
@@ -34,6 +36,7 @@ def crude_supremum(alpha: Ints, denominator: int, X: NDArray, *, fit_bias: bool,
     lifted = [[*row, Fraction(1)] if fit_bias else row for row in points]
     sides = [np.maximum(alpha, 0), np.maximum(-alpha, 0)] if m == 1 else [alpha]
     squares = [[sum(int(entry) ** 2 for entry in row) for row in side] for side in sides]
+    reach: list[Fraction]
     if penalty == "label_noise":
         if not full:  # sum alpha_i t_i <= ||alpha|| ||t||
             return max(_root(Fraction(n * sum(side), denominator**2)) for side in squares)
@@ -57,7 +60,7 @@ def crude_supremum(alpha: Ints, denominator: int, X: NDArray, *, fit_bias: bool,
     return max(totals) / denominator
 
 
-def _root(square: Fraction) -> Fraction:
+def _root(square: Fraction | int) -> Fraction:
     """Return a rational number at least the square root, by less than 2^-160 of it."""
     if not square:
         return Fraction(0)

@@ -120,7 +120,9 @@ def all_cells(X: Array, fit_bias: bool) -> CellArrangement:
         cells = enumerate_cells(X, fit_bias=fit_bias, max_cells=MAX_CELLS)
     except ValueError as error:
         raise Refused(f"too many cells for this verifier, which takes up to {MAX_CELLS}") from error
-    neurons, thin, patterns = cells.interior_points(strict=False), [], set()
+    neurons = cells.interior_points(strict=False)
+    thin: list[int] = []
+    patterns: set[bytes] = set()
     nonzero = cells.lifted.any(axis=1)
     for start in range(0, len(cells), _BLOCK):
         block = cells.unpack(start, start + _BLOCK)

@@ -1,5 +1,6 @@
 """How Sphinx builds these pages: `make docs`, which counts every warning as an error."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -32,3 +33,20 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings name the types
 numpydoc_show_class_members = False  # the class template lists them
+
+
+def keep_bars(app, what, name, obj, options, lines):
+    """Let |x| in a docstring be an absolute value: to reStructuredText it would be a substitution."""
+    in_math = False
+    for k, line in enumerate(lines):
+        if line.lstrip().startswith(".. math::"):
+            in_math = True
+        elif in_math and line and not line.startswith(" "):
+            in_math = False
+        if not in_math:
+            parts = re.split(r"(``.*?``|:\w+:`.*?`)", line)
+            lines[k] = "".join(p if j % 2 else p.replace("|", r"\|") for j, p in enumerate(parts))
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", keep_bars, priority=900)  # after numpydoc

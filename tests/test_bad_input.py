@@ -49,16 +49,27 @@ Y = np.array([1.0, 0.0, 2.0])
         (lambda: cs.interpolate(cs.Problem(X, Y, lam=1)), "the Problem has a lam"),
         (lambda: cs.path(X, Y, lams=[1, -1]), "lams has to hold positive finite numbers"),
         (lambda: cs.path(X, Y, n_lams=0), "n_lams has to be at least 1"),
-        (lambda: cs.solve(X[:, :1], [1, 1, 1], lam=1, loss="logistic", free="constant"), "is separated by the free part"),
+        (
+            lambda: cs.solve(X[:, :1], [1, 1, 1], lam=1, loss="logistic", free="constant"),
+            "is separated by the free part",
+        ),
         (lambda: cs.solve(X, np.column_stack([Y, Y]), lam=1, method="all_cells"), "takes one output, y has 2"),
         (
-            lambda: cs.solve(np.random.default_rng(0).random((30, 3)), np.zeros(30), lam=1, method="all_cells", max_cells=50),
+            lambda: cs.solve(
+                np.random.default_rng(0).random((30, 3)), np.zeros(30), lam=1, method="all_cells", max_cells=50
+            ),
             r"X has 8180 cells, and method 'all_cells' takes max_cells=50; use method='neurons'",
         ),
-        (lambda: cs.enumerate_cells(np.random.default_rng(0).random((30, 3)), max_cells=50), "8180 cells.*sample_cells"),
+        (
+            lambda: cs.enumerate_cells(np.random.default_rng(0).random((30, 3)), max_cells=50),
+            "8180 cells.*sample_cells",
+        ),
         (lambda: cs.certify(3, X, Y, lam=1), "network is a int"),
         (lambda: cs.certify(lambda Z: Z[:, 0], X, Y, lam=1), "norm is missing"),
-        (lambda: cs.certify(cs.SparseMeasure(np.ones((1, 3)), [1.0], offset=1.0), X, Y, lam=1), "network has an offset"),
+        (
+            lambda: cs.certify(cs.SparseMeasure(np.ones((1, 3)), [1.0], offset=1.0), X, Y, lam=1),
+            "network has an offset",
+        ),
         (lambda: cs.certify(cs.SparseMeasure(np.ones((1, 3)), [1.0]), X, Y), "no interpolant"),
         (lambda: cs.SparseMeasure(np.ones(3), [1.0]), "neurons has 1 dimensions"),
         (lambda: cs.SparseMeasure(np.ones((2, 3)), [1.0]), "weights has shape"),

@@ -21,8 +21,8 @@ def _fraction(values):
 
 
 def _exact_alpha(certificate, problem):
-    """alpha' of the certificate, from its definition alone (Cramer's rule on at most 4 rows by sympy-free elimination)."""
-    from cellsolve.verify import Claim, _corrected, to_integers  # noqa: F401  (the verifier's own elimination)
+    """alpha' of the certificate from its definition, by the verifier's elimination."""
+    from cellsolve.verify import Claim, _corrected
 
     fields = {key: value for key, value in certificate.__dict__.items() if key not in ("objective", "scale")}
     alpha = np.atleast_2d(certificate.alpha.T).T
@@ -82,7 +82,10 @@ def test_the_lower_bound_is_below_the_exact_dual_value(scale):
     for c in range(3):  # exactly orthogonal to the free part, which no float vector is
         assert sum(a * Fraction(float(b)) for a, b in zip(alpha, problem.basis[:, c], strict=True)) == 0
     kappa = min(Fraction(1), Fraction(problem.lam) / Fraction(certificate.supremum))
-    value = sum(-((12 * kappa * a) ** 2) / 2 + 12 * kappa * a * Fraction(float(t)) for a, t in zip(alpha, y, strict=True)) / 12
+    value = (
+        sum(-((12 * kappa * a) ** 2) / 2 + 12 * kappa * a * Fraction(float(t)) for a, t in zip(alpha, y, strict=True))
+        / 12
+    )
     assert Fraction(certificate.lower_bound) <= value
     assert Fraction(certificate.lower_bound) >= value * (1 - Fraction(1, 10**12)) - Fraction(1, 10**12)
 
@@ -127,7 +130,6 @@ def test_save_load_and_mutations(tmp_path):
         {"alpha": bumped},
         {"rows": ()},
         {"lam": certificate.lam * 0.9},
-        {"loss": "absolute"},
         {"penalty": "label_noise"},
         {"free": "affine"},
         {"fit_bias": False},

@@ -39,7 +39,12 @@ def test_same_function(seed, m, free, bias):
     assert 0.5 * (np.sum(inner**2) + np.sum(outer**2)) == pytest.approx(measure.norm())
 
 
-@given(st.integers(0, 10**6), st.sampled_from(["variation", "slope", "l1", "label_noise"]), st.sampled_from([0, 2]), st.booleans())
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["variation", "slope", "l1", "label_noise"]),
+    st.sampled_from([0, 2]),
+    st.booleans(),
+)
 def test_prune_keeps_the_fit_and_lowers_norm_and_count(seed, penalty, m, free):
     measure, X = draw(seed, K=40, m=m, free=free)
     X = X[:6]

@@ -34,7 +34,9 @@ def test_gap_is_proven_and_no_network_is_below_the_bound(chunk):
         where = f"{case}, n={problem.n}, lam={problem.lam}"
         assert solution.gap <= 1e-6, where
         assert solution.status == "optimal", where
-        assert solution.objective >= solution.lower_bound - 1e-12 * abs(solution.objective) or problem.interpolates, where
+        assert solution.objective >= solution.lower_bound - 1e-12 * abs(solution.objective) or problem.interpolates, (
+            where
+        )
         assert solution.measure.n_neurons <= problem.n, where
         if k % 5 == 0:
             verdict = solution.certificate.check(problem.X, problem.y)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -47,7 +49,7 @@ def test_b_penalised(method):
     assert solution.measure.norm() == pytest.approx(7.849820795, rel=METHODS[method])
     error = np.mean((solution.predict(B_X) - B_Y) ** 2)
     assert error == pytest.approx(1.769185e-4, rel=1e-5)
-    where, jumps = solution.measure.kinks()
+    where, _jumps = solution.measure.kinks()
     for kink in (-0.42973, 0.25):
         assert np.abs(where - kink).min() < 1e-5
     assert np.all(np.abs(where[:, None] - [-0.42973, 0.25]).min(axis=1) < 1e-5)
@@ -92,7 +94,7 @@ def test_path_is_warm_started_and_certified():
     assert [s.lam for s in solutions] == sorted((s.lam for s in solutions), reverse=True)
     assert solutions[0].measure.n_neurons == 0
     norms = [s.measure.norm() for s in solutions]
-    assert all(b >= a * (1 - 1e-6) - 1e-12 for a, b in zip(norms, norms[1:], strict=False))
+    assert all(b >= a * (1 - 1e-6) - 1e-12 for a, b in itertools.pairwise(norms))
     for solution in solutions:
         assert solution.gap <= 1e-6
         alone = cs.solve(X, y, lam=solution.lam)

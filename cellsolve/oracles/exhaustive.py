@@ -14,7 +14,6 @@ from cellsolve.oracles.spheres import sphere_suprema
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
 
-
 #: how far, relative to its length, a neuron is moved off a border: far more than rounding, far less than shows in a gap
 OFF_BORDER = 1e-10
 
@@ -169,7 +168,7 @@ class ExhaustiveOracle:
 
 
 def _response_sums(family: ResponseFamily, alpha: Array, correction: Array | None) -> tuple[Array, Array]:
-    """q in response coordinates (S, r, m) and bounds on its error."""
+    """Q in response coordinates (S, r, m) and bounds on its error."""
     maps = np.array(family.maps)
     q = np.einsum("sir,ij->srj", maps, alpha)
     slack = (len(alpha) + 4) * UNIT * np.einsum("sir,ij->srj", np.abs(maps), np.abs(alpha))

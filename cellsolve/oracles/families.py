@@ -12,7 +12,7 @@ import numpy as np
 
 from cellsolve.cells import CellArrangement
 from cellsolve.data import Array
-from cellsolve.potentials import UNIT, Potential
+from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
 
 #: largest |t_b| / w under `slope` in the coordinates chosen for the bias b, which does not count in w: small, so that

@@ -21,7 +21,7 @@ SETTLED = 4e-15
 
 @njit(cache=True, nogil=True)
 def cone_residual(H, p, beta, residual):
-    """Minimise |p + H^T beta| over beta >= 0 (Lawson and Hanson); fills beta (k,) and residual (D,), returns its length."""
+    """Minimise |p + H^T beta| over beta >= 0 (Lawson and Hanson); fill beta (k,), residual (D,), return its length."""
     k, D = H.shape
     beta[:] = 0.0
     residual[:] = p

@@ -10,6 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cellsolve.cells import CellArrangement
 from cellsolve.data import Array
@@ -40,10 +41,12 @@ def response_families(problem: Problem, cells: CellArrangement) -> list[ConeFami
         T[start:stop], eta[start:stop] = _coordinates(active, n)
     good = np.flatnonzero(eta <= COORDINATE_TOLERANCE)
     factor = _factors(problem, cells)
-    families = [cone_family(cells, good, T[good] / factor[good, None, None], eta[good] + 16 * UNIT)] if len(good) else []
+    families = (
+        [cone_family(cells, good, T[good] / factor[good, None, None], eta[good] + 16 * UNIT)] if len(good) else []
+    )
     by_rank: dict[int, list[tuple[int, Array, Array]]] = {}
     for s in np.flatnonzero(~(eta <= COORDINATE_TOLERANCE)):
-        pattern = cells.unpack(s, s + 1)[0]
+        pattern = cells.unpack(int(s), int(s) + 1)[0]
         if pattern.any():
             facets = cells.facets[1][cells.facets[0][s] : cells.facets[0][s + 1]]
             to_responses, rows = project(problem.lifted, pattern, facets[~pattern[facets]])
@@ -82,7 +85,7 @@ def _certify(active: Array, T: Array, n: int) -> Array:
 
     Relative errors of u in the entries of `active` are allowed for (the maps of projected cells are rounded).
     """
-    count, rows, D = active.shape
+    _count, rows, D = active.shape
     B = active @ T / np.sqrt(n)
     size = np.linalg.norm(np.abs(active) @ np.abs(T) / np.sqrt(n), axis=(1, 2))
     B_error = (D + 6) * UNIT * size
@@ -107,7 +110,13 @@ def _projected(members: list[tuple[int, Array, Array]], n: int, factor: Array) -
         errors.append(error)
         counts.append(len(rows))
     family = ResponseFamily(
-        chosen, np.concatenate([[0], np.cumsum(counts)]), np.concatenate(blocks), np.concatenate(errors), T, eta, np.full(r, 1 + 1e-8)
+        chosen,
+        np.concatenate([[0], np.cumsum(counts)]),
+        np.concatenate(blocks),
+        np.concatenate(errors),
+        T,
+        eta,
+        np.full(r, 1 + 1e-8),
     )
     object.__setattr__(family, "maps", list(maps))
     return family
@@ -170,7 +179,9 @@ def _over_largest(row: list[Fraction]) -> list[Fraction]:
 
 def _row_basis(rows, D):
     """Gauss-Jordan: chosen row indices, reduced echelon rows with their combination of chosen rows, pivot columns."""
-    chosen, reduced, pivots = [], [], []
+    chosen: list[int] = []
+    reduced: list[tuple[list[Fraction], list[Fraction]]] = []
+    pivots: list[int] = []
     for index, row in rows:
         combination = [Fraction(0)] * len(chosen) + [Fraction(1)]
         row = list(row)
@@ -179,7 +190,8 @@ def _row_basis(rows, D):
             if amount:
                 row = [x - amount * e for x, e in zip(row, echelon, strict=True)]
                 combination = [
-                    x - amount * y for x, y in zip(combination, other + [Fraction(0)] * (len(combination) - len(other)), strict=True)
+                    x - amount * y
+                    for x, y in zip(combination, other + [Fraction(0)] * (len(combination) - len(other)), strict=True)
                 ]
         pivot = max(range(D), key=lambda c: abs(row[c]))
         if not row[pivot]:
@@ -188,7 +200,7 @@ def _row_basis(rows, D):
         row, combination = [x / scale for x in row], [x / scale for x in combination]
         padded = []
         for other, echelon in reduced:
-            other = other + [Fraction(0)]
+            other = [*other, Fraction(0)]
             amount = echelon[pivot]
             if amount:
                 echelon = [x - amount * e for x, e in zip(echelon, row, strict=True)]
@@ -219,7 +231,7 @@ def _eliminate(cone, c):
     return keep
 
 
-def least_neuron(lifted: Array, pattern: Array, responses: Array) -> Array:
+def least_neuron(lifted: Array, pattern: NDArray[np.bool_], responses: Array) -> Array:
     """Return the shortest theta of the closed cell with <theta, x~_i> = responses_i on its active points.
 
     Least distance programming: the null space of the active rows is searched by nonnegative least squares.
@@ -234,7 +246,7 @@ def least_neuron(lifted: Array, pattern: Array, responses: Array) -> Array:
     outside = -lifted[~pattern]
     need = -outside @ theta
     if not len(null) or np.all(need <= 0):
-        return theta
+        return np.asarray(theta)
     scale = np.linalg.norm(outside, axis=1)
     scale[scale == 0] = 1.0
     goal = np.append(np.zeros(len(null)), 1.0)
@@ -242,5 +254,5 @@ def least_neuron(lifted: Array, pattern: Array, responses: Array) -> Array:
         system = np.vstack([(outside @ null.T / scale[:, None]).T, need / scale - slack * np.linalg.norm(theta)])
         residual = system @ nnls(system, goal)[0] - goal
         if residual[-1] < -1e-12:
-            return theta - null.T @ (residual[:-1] / residual[-1])
-    return theta
+            return np.asarray(theta - null.T @ (residual[:-1] / residual[-1]))
+    return np.asarray(theta)

@@ -71,7 +71,17 @@ def _corner(H, H_error, weights, T, P, S, gains, u, start, z, direction):
         indptr = np.array([0, len(H)])
         ratio, error, found = np.empty(1), np.empty(1), np.empty((1, D))
         ray_suprema(
-            indptr, H, H_error, weights, gains.reshape(1, D), q.reshape(1, D), slack.reshape(1, D), start, ratio, error, found
+            indptr,
+            H,
+            H_error,
+            weights,
+            gains.reshape(1, D),
+            q.reshape(1, D),
+            slack.reshape(1, D),
+            start,
+            ratio,
+            error,
+            found,
         )
         direction[:] = found[0]
         return ratio[0], error[0]

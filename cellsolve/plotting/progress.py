@@ -68,6 +68,7 @@ def plot_path(
     for ax, label in zip(axes, ("norm of the network", "neurons", f"mean {first.loss.name} loss".replace("_", " "))):
         style.bare(ax)
         ax.set(xscale="log", ylabel=label)
+    for ax in axes[:2]:
         ax.set_ylim(bottom=0)
     axes[2].legend(frameon=False, fontsize="small")
     axes[2].set_xlabel(r"weight $\lambda$ of the norm")

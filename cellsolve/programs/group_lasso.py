@@ -21,9 +21,9 @@ from cellsolve.features import CellFeatures
 from cellsolve.problem import Problem, as_problem
 from cellsolve.programs.program import Program, assemble
 
-#: length that a direction with w = 0 is given in (G), relative to the size of the others; its square, 1e-16, is what
+#: length that a direction with w = 0 is given in (G), relative to the size of the others; its square, 1e-14, is what
 #: the objective can change by. Without it the set of solutions is unbounded and interior-point solvers wander off
-VANISHING = 1e-8
+VANISHING = 1e-7
 
 
 def group_lasso(
@@ -54,7 +54,7 @@ def group_lasso(
     if cells is None:
         cells = enumerate_lifted(problem.lifted)
     patterns = cells.patterns
-    live = patterns.any(axis=1)  # the all-inactive cell changes nothing and, under label noise, costs nothing
+    live = np.asarray(patterns.any(axis=1))  # the all-inactive cell changes nothing and, under label noise, costs nothing
     indptr, indices = cells.facets
     counts = np.diff(indptr)
     facet_cells = np.repeat(np.arange(len(patterns)), counts)
@@ -77,16 +77,18 @@ def group_lasso(
     return assemble(problem, value, norm, [cones @ flat_u >= 0, cones @ flat_v >= 0], {"u": u, "v": v}, atoms)
 
 
-def _cone_rows(lifted: Array, patterns: Array, cells: Array, points: Array) -> sparse.csr_matrix:
+def _cone_rows(lifted: Array, patterns: np.ndarray, cells: np.ndarray, points: np.ndarray) -> sparse.csr_matrix:
     """Rows (2 s_i - 1) x~_i / |x~_i| of the given facets, in the columns of their cell."""
     S, D = len(patterns), lifted.shape[1]
     signs = np.where(patterns[cells, points], 1.0, -1.0) / np.linalg.norm(lifted[points], axis=1)
     columns = cells[:, None] * D + np.arange(D)
     indptr = np.arange(len(cells) + 1) * D
-    return sparse.csr_matrix(((signs[:, None] * lifted[points]).ravel(), columns.ravel(), indptr), shape=(len(cells), S * D))
+    return sparse.csr_matrix(
+        ((signs[:, None] * lifted[points]).ravel(), columns.ravel(), indptr), shape=(len(cells), S * D)
+    )
 
 
-def _cost_matrices(problem: Problem, patterns: Array) -> Array:
+def _cost_matrices(problem: Problem, patterns: np.ndarray) -> Array:
     """M_s of every cell; a subspace on which w vanishes is given the length `VANISHING`."""
     matrices = problem.penalty.cell_matrices(patterns, problem.lifted, problem.fit_bias)
     D = matrices.shape[2]
@@ -94,11 +96,11 @@ def _cost_matrices(problem: Problem, patterns: Array) -> Array:
         return matrices
     size = np.linalg.norm(matrices, axis=(1, 2), keepdims=True)
     stacked = np.concatenate([matrices, VANISHING * size * np.eye(D)], axis=1)
-    return np.linalg.qr(stacked, mode="r")
+    return np.asarray(np.linalg.qr(stacked, mode="r"))
 
 
 def _lengths(theta: cp.Variable, matrices: Array, order: int) -> cp.Expression:
-    """w of each row of theta, (S,)."""
+    """W of each row of theta, (S,)."""
     S, D = theta.shape
     if len(matrices) == 1:
         return cp.norm(theta @ matrices[0].T, order, axis=1)

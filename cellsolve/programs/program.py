@@ -61,7 +61,9 @@ class Program:
     def predict(self, X) -> cp.Expression:
         """Return f(X) as an affine expression of the variables (for the l1 program, whose neurons are fixed)."""
         if self._predict is None:
-            raise ValueError("the group lasso's neurons are variables, so f(X) off the data is not affine; use programs.l1.")
+            raise ValueError(
+                "the group lasso's neurons are variables, so f(X) off the data is not affine; use programs.l1."
+            )
         return self._predict(X)
 
     def solve(self, solver: str = "CLARABEL", constraints: Sequence[cp.Constraint] = (), **options) -> float:
@@ -85,7 +87,9 @@ class Program:
                 try:  # not at that accuracy: at the solver's own
                     problem.solve(solver=solver, **options)
                 except cp.SolverError as error:
-                    raise ValueError(f"{solver} gave no answer ({error}); try another solver, or rescale the data.") from error
+                    raise ValueError(
+                        f"{solver} gave no answer ({error}); try another solver, or rescale the data."
+                    ) from error
         if problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
             raise ValueError("the program is infeasible: no network on these neurons fulfils all constraints.")
         if problem.status in (cp.UNBOUNDED, cp.UNBOUNDED_INACCURATE):
@@ -115,7 +119,9 @@ class Program:
         return value
 
 
-def assemble(statement: Problem, features: cp.Expression, norm: cp.Expression, constraints, variables, atoms, predict=None):
+def assemble(
+    statement: Problem, features: cp.Expression, norm: cp.Expression, constraints, variables, atoms, predict=None
+):
     """Build the Program from the network's values `features` (n, m) and `norm`, both expressions."""
     n, m = statement.targets.shape
     flat = statement.y.ndim == 1

@@ -36,7 +36,7 @@ class Method:
     single_output: bool = False
 
 
-#: `max_cells` is what a round takes a second or so for (neurons: some microseconds a cell; all_cells: one convex program)
+#: `max_cells` is what a round takes about a second for (neurons: microseconds a cell; all_cells: one convex program)
 METHODS: dict[str, Method] = {
     "neurons": Method(solve_neurons, max_cells=250_000),
     "all_cells": Method(solve_all_cells, max_cells=20_000, needs_all_cells=True, single_output=True),

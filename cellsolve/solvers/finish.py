@@ -1,4 +1,4 @@
-"""From an outcome to an answer: few neurons, their weights solved once more, and the certificate in exact arithmetic."""
+"""From an outcome to an answer: few neurons, their weights solved for again, the certificate in exact arithmetic."""
 
 from __future__ import annotations
 
@@ -96,17 +96,18 @@ def _weigh_again(original: Problem, problem: Problem, units: Units, theta: Array
     return _outside(original, units, master.theta[keep], weights, coefficients)
 
 
-def certificate_of(original: Problem, problem: Problem, units: Units, oracle, alpha: Array, objective: float) -> Certificate:
+def certificate_of(
+    original: Problem, problem: Problem, units: Units, oracle, alpha: Array, objective: float
+) -> Certificate:
     """Return the certificate that `alpha` (of the normalized problem) proves, in the caller's units."""
-    best = None
     room = CHECKER_ROOM[problem.penalty.order]
+    answers = []
     for candidate in (alpha, np.zeros_like(alpha)):  # alpha = 0 always proves something: the least loss possible
         dual = exact_dual(problem, candidate)
         supremum = oracle.price(candidate, problem.level, dual.correction()).supremum * (1 + room)
         lower = exact_lower_bound(problem, dual, supremum)
-        if best is None or lower > best[2]:
-            best = dual, supremum, lower
-    dual, supremum, lower = best
+        answers.append((lower, supremum, dual))
+    lower, supremum, dual = max(answers, key=lambda answer: answer[0])
     flat = units.alpha(dual.alpha)
     return Certificate(
         alpha=flat[:, 0] if original.y.ndim == 1 else flat,

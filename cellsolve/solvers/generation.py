@@ -81,8 +81,8 @@ def generate(
             except SolverFailure as failure:
                 if best is None:
                     raise ValueError(
-                        f"the first program, on {len(master.theta)} neurons, was not solved ({failure}): X has columns or "
-                        "offsets on scales too far apart for the convex solver. Centre and rescale X."
+                        f"the first program, on {len(master.theta)} neurons, was not solved ({failure}): X has columns "
+                        "or offsets on scales too far apart for the convex solver. Centre and rescale X."
                     ) from failure
                 break
             norm = float(np.linalg.norm(solution.weights, axis=1).sum())
@@ -133,11 +133,11 @@ def lower_bound_of(problem: Problem, alpha: Array, supremum: float) -> float:
     """Return the dual objective, in floating point, of alpha shrunk to sup |phi| / w <= lam."""
     if problem.interpolates:
         return problem.dual_value(alpha) / supremum if supremum > 0 else 0.0
-    return problem.dual_value(alpha * min(1.0, problem.lam / supremum)) if supremum > 0 else problem.dual_value(alpha)
+    return problem.dual_value(alpha * min(1.0, problem.level / supremum)) if supremum > 0 else problem.dual_value(alpha)
 
 
 def _spread(theta: Array, most: int) -> Array:
-    """Take at most `most` neurons, the best first but far from those already taken: neighbouring cells violate together."""
+    """Take at most `most` neurons, the best first but apart from each other: neighbouring cells violate together."""
     theta = theta[: 40 * most]
     if len(theta) <= most:
         return theta

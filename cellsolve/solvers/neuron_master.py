@@ -26,7 +26,7 @@ class SolverFailure(Exception):
 
 @dataclass(frozen=True)
 class MasterSolution:
-    """Neurons theta (K, D) with w = 1, their weights (K, m), coefficients (k, m) of the free part, dual vector (n, m)."""
+    """Neurons theta (K, D) with w = 1, weights (K, m), coefficients (k, m) of the free part, dual vector (n, m)."""
 
     theta: Array
     weights: Array
@@ -74,7 +74,7 @@ class NeuronMaster:
 
 
 def _new_rows(fresh: Array, known: Array) -> np.ndarray:
-    """Indices of rows of `fresh` whose directions differ by more than 1e-12 from all others: nearer ones cannot help."""
+    """Indices of rows of `fresh` whose directions are more than 1e-12 from all others: nearer ones cannot help."""
     if not len(fresh):
         return np.zeros(0, dtype=int)
     rows = np.concatenate([known, fresh])
@@ -241,7 +241,9 @@ class ConicMaster(NeuronMaster):
         settings.max_threads = 1
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
         matrix = sparse.vstack(rows, format="csc")
-        solver = clarabel.DefaultSolver(sparse.diags(quadratic, format="csc"), cost, matrix, np.concatenate(bounds), cones, settings)
+        solver = clarabel.DefaultSolver(
+            sparse.diags(quadratic, format="csc"), cost, matrix, np.concatenate(bounds), cones, settings
+        )
         solution = solver.solve()
         if "Infeasible" in str(solution.status):
             raise SolverFailure("infeasible")
@@ -256,4 +258,7 @@ class ConicMaster(NeuronMaster):
 def _widen(matrix, before: int, size: int) -> sparse.csc_matrix:
     """Put zero columns around a block."""
     after = size - before - matrix.shape[1]
-    return sparse.hstack([sparse.csc_matrix((matrix.shape[0], before)), matrix, sparse.csc_matrix((matrix.shape[0], after))], format="csc")
+    return sparse.hstack(
+        [sparse.csc_matrix((matrix.shape[0], before)), matrix, sparse.csc_matrix((matrix.shape[0], after))],
+        format="csc",
+    )

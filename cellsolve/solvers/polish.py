@@ -7,6 +7,7 @@ several tolerances; the objective tells which guess was right.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +83,9 @@ def _together(theta: Array, weights: Array, tol: float) -> tuple[Array, Array]:
     left = np.argsort(-size, kind="stable")
     while len(left):
         first = left[0]
-        near = (np.linalg.norm(directions[left] - directions[first], axis=1) <= tol) & (weights[left] * weights[first] > 0)
+        near = (np.linalg.norm(directions[left] - directions[first], axis=1) <= tol) & (
+            weights[left] * weights[first] > 0
+        )
         near[0] = True
         sums.append(np.abs(weights[left[near]]) @ theta[left[near]])
         signs.append(np.sign(weights[first]))
@@ -91,17 +94,26 @@ def _together(theta: Array, weights: Array, tol: float) -> tuple[Array, Array]:
 
 
 class _System:
-    """min (1/n) sum l(J z) + lam sum_k ||R_k z_k||  s.t.  (J z)_E = y_E, z = (coordinates of the neurons, free part)."""
+    """min (1/n) sum l(J z) + lam sum_k ||R_k z_k||  s.t.  (J z)_E = y_E, z = (neurons on their faces, free part)."""
 
-    def __init__(self, problem: Problem, signs: Array, faces: list[Array], patterns: Array, z: Array, equal: np.ndarray):
-        self.problem, self.signs, self.faces, self.patterns, self.z, self.equal = problem, signs, faces, patterns, z, equal
+    def __init__(
+        self, problem: Problem, signs: Array, faces: list[Array], patterns: Array, z: Array, equal: np.ndarray
+    ):
+        self.problem, self.signs, self.faces, self.patterns, self.z, self.equal = (
+            problem,
+            signs,
+            faces,
+            patterns,
+            z,
+            equal,
+        )
         lifted, bias = problem.lifted, problem.fit_bias
-        matrices = problem.penalty.cell_matrices(patterns > 0, lifted, bias) if len(patterns) else []
+        matrices = problem.penalty.cell_matrices(patterns > 0, lifted, bias) if len(patterns) else np.zeros((0, 0, 0))
         self.roots = [(matrices[k] if len(matrices) > 1 else matrices[0]) @ N for k, N in enumerate(faces)]
         blocks = [sign * (s > 0)[:, None] * (lifted @ N) for sign, s, N in zip(signs, patterns, faces, strict=True)]
         self.J = np.hstack([*blocks, problem.basis])
         ends = np.cumsum([0] + [N.shape[1] for N in faces])
-        self.slices = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        self.slices = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.size = ends[-1]
 
     @classmethod
@@ -138,10 +150,11 @@ class _System:
 
     def solve(self) -> Polished | None:
         """Iterate Newton's method; None where it leaves the cells or does not converge."""
-        problem = self.problem
         last = np.inf
         for _ in range(STEPS):
-            sizes = np.array([np.linalg.norm(R @ self.z[part]) for R, part in zip(self.roots, self.slices, strict=True)])
+            sizes = np.array(
+                [np.linalg.norm(R @ self.z[part]) for R, part in zip(self.roots, self.slices, strict=True)]
+            )
             if len(sizes) and sizes.min() <= LIGHT * sizes.sum():
                 return self._without(sizes > LIGHT * sizes.sum()).solve() if len(sizes) > 1 else None
             step, alpha = self._newton(sizes)
@@ -194,7 +207,9 @@ class _System:
     def _without(self, keep: np.ndarray) -> _System:
         chosen = np.flatnonzero(keep)
         z = np.concatenate([*[self.z[self.slices[k]] for k in chosen], self.z[self.size :]])
-        return _System(self.problem, self.signs[chosen], [self.faces[k] for k in chosen], self.patterns[chosen], z, self.equal)
+        return _System(
+            self.problem, self.signs[chosen], [self.faces[k] for k in chosen], self.patterns[chosen], z, self.equal
+        )
 
     def _result(self, alpha: Array) -> Polished | None:
         problem = self.problem

@@ -23,7 +23,7 @@ SETTLED = 1e-9
 
 
 def zero_level(problem: Problem, oracle) -> float:
-    """Return lam_max of the (normalized, penalised) problem; attained values, so a lower bound unless the oracle is exhaustive."""
+    """Return lam_max of the (normalized, penalised) problem: of the neurons found, so a lower bound."""
     solution = neuron_master(problem).solve()
     fit = problem.basis @ solution.coefficients
     width = AT_KINK * max(1.0, np.abs(problem.targets).max())
@@ -32,7 +32,9 @@ def zero_level(problem: Problem, oracle) -> float:
     alpha = problem.dual_candidate(solution.alpha)
     flexible = np.abs(high - low) > 1e-5 * np.maximum(np.abs(high), np.abs(low)).max(initial=0.0)
     best = _largest(oracle, alpha, 0.0)[1]
-    nothing = NOTHING * problem.penalty.crude_bound(np.abs(solution.alpha) + 1 / problem.n, problem.lifted, problem.fit_bias)
+    nothing = NOTHING * problem.penalty.crude_bound(
+        np.abs(solution.alpha) + 1 / problem.n, problem.lifted, problem.fit_bias
+    )
     if not flexible.any() or problem.n_outputs > 1:
         return best if best > nothing else 0.0
     low, high = np.where(flexible, low, alpha), np.where(flexible, high, alpha)

@@ -169,7 +169,8 @@ def train_network(
     theta, outer, coefficients = (part.numpy() for part in best)
     # one scale for the balance in the caller's units; it leaves the function as it is
     scale = 2.0 ** ((units.y - units.x * (1 + units.data_degree)) / 2)
-    trained = problem.measure(units.neurons(theta) * scale, units.weights(outer) / scale, units.coefficients(coefficients))
+    neurons, weights = units.neurons(theta) * scale, units.weights(outer) / scale
+    trained = problem.measure(neurons, weights, units.coefficients(coefficients))
     measure = trained.normalized(problem.penalty, problem.X)
     history = {name: np.array(column) for name, column in zip(RECORD, zip(*records))}
     history |= {name: history[name] * units.value for name in ("objective", "decay_objective")}
