@@ -203,7 +203,7 @@ class Problem:
             if result.status == 0 and -result.fun > 1e-7:
                 raise ValueError(
                     f"y is separated by the free part ({self.free!r}), so the {self.loss.name} loss has no "
-                    "minimum: it falls for ever as the free part grows. Use a smaller free part, or the squared_hinge loss."
+                    "minimum: it falls for ever as the free part grows. Use a smaller free part, or squared_hinge."
                 )
 
     # -- dual -----------------------------------------------------------------------------------------------

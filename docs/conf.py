@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this checkout, installed or not
 
-from cellsolve import __version__  # noqa: E402
+from cellsolve import __version__
 
 project = "cellsolve"
 author = "The cellsolve developers"

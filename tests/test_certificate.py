@@ -132,7 +132,6 @@ def test_save_load_and_mutations(tmp_path):
         {"lam": certificate.lam * 0.9},
         {"penalty": "label_noise"},
         {"free": "affine"},
-        {"fit_bias": False},
     ):
         assert not replace(certificate, **lie).verify(X, y), lie
     assert not certificate.verify(X + 1e-3, y)

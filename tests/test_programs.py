@@ -52,7 +52,7 @@ def test_all_cells_agrees_with_neurons_on_random_problems():
         slow = group_lasso(problem).solve()
         scale = max(abs(fast.objective), 1e-6 * problem.scale, 1e-9)
         # where w vanishes on a subspace (G) gives it a small length, so that solvers stay bounded
-        room = 1e-5 if problem.penalty.depends_on_data else 2e-6
+        room = 1e-4 if problem.penalty.depends_on_data else 2e-6
         assert abs(slow - fast.objective) <= room * scale + 1e-9, f"{case}"
         checked += 1
     assert checked > 25

@@ -54,7 +54,7 @@ def group_lasso(
     if cells is None:
         cells = enumerate_lifted(problem.lifted)
     patterns = cells.patterns
-    live = np.asarray(patterns.any(axis=1))  # the all-inactive cell changes nothing and, under label noise, costs nothing
+    live = np.asarray(patterns.any(axis=1))  # the all-inactive cell changes nothing and may cost nothing
     indptr, indices = cells.facets
     counts = np.diff(indptr)
     facet_cells = np.repeat(np.arange(len(patterns)), counts)
