@@ -70,6 +70,7 @@ def compare(
     seeds: int = 5,
     width: int = 100,
     steps: int | None = None,
+    lr: Mapping[str, float] | None = None,
     progress: bool = False,
     **options: Any,
 ) -> Comparison:
@@ -84,6 +85,8 @@ def compare(
         Runs of each optimizer.
     width, steps
         As in `train_network`.
+    lr : dict, optional
+        Optimizer -> learning rate, where its default shall not be taken.
     progress : bool
         Show progress on a terminal.
     **options
@@ -105,9 +108,8 @@ def compare(
     with threadpool_limits(1):  # matrices this small are slower, up to a hundred times, when threads share them
         for optimizer in optimizers:
             for seed in range(seeds):
-                run = train_network(
-                    problem, width=width, optimizer=optimizer, steps=steps, random_state=seed, progress=progress
-                )
+                rates = {"optimizer": optimizer, "steps": steps, "lr": (lr or {}).get(optimizer)}
+                run = train_network(problem, width=width, random_state=seed, progress=progress, **rates)
                 runs.setdefault(optimizer, []).append(run)
                 if run.status == "interrupted":
                     return Comparison(problem, solution, runs)
@@ -127,7 +129,7 @@ def print_table(title: str, lines: Sequence[Mapping[str, str]], caption: str | N
 
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     for name in lines[0]:
-        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in ("data", "method") else "right", no_wrap=True)
     for line in lines:
         table.add_row(*line.values())
     console = Console()

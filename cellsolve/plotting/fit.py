@@ -140,7 +140,7 @@ def plot_surface(
     *names, target = style.column_names(X, y, labels)
     ax.set(xlim=view[0], ylim=view[1], xlabel=names[0], ylabel=names[1])
     ax.set_title(f"{measure.n_neurons} neurons (white: their folds)", loc="left", fontsize="small")
-    ax.figure.colorbar(filled, ax=ax, label=f"{target}: fit (areas) and data (dots)")
+    ax.figure.colorbar(filled, ax=ax, label=f"{target}: fit, data (dots)")
     style.note_unproven(ax, network)
     return ax
 

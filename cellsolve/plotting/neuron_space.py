@@ -42,11 +42,11 @@ def plot_neuron_space(solution: Solution, X: ArrayLike, y: ArrayLike, ax: Any = 
     D = problem.lifted.shape[1]
     if D not in (2, 3):
         raise ValueError(f"neurons have {D} entries here; the picture draws 2 or 3: one or two features, and the bias.")
-    kappa = 1 / certificate.supremum if problem.interpolates else min(1.0, problem.level / certificate.supremum)
-    dual = _Dual(problem, certificate.alpha.reshape(problem.targets.shape) * (kappa / problem.level))
+    bound = certificate.supremum if problem.interpolates else max(problem.level, certificate.supremum)
+    dual = _Dual(problem, certificate.alpha.reshape(problem.targets.shape) / (bound or 1.0))
     theta = solution.measure.neurons
     theta = theta / np.linalg.norm(theta, axis=1, keepdims=True)
-    weights = solution.measure.weights.reshape(len(theta), -1)
+    weights = solution.measure.weights.reshape(len(theta), problem.n_outputs)
     sizes = np.linalg.norm(weights, axis=1) * problem.neuron_costs(solution.measure.neurons)
     signs = np.sign(weights[:, 0]) if problem.n_outputs == 1 else np.ones(len(theta))
     ax = (_circle if D == 2 else _sphere)(dual, theta, sizes, signs, ax)

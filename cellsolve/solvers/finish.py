@@ -10,6 +10,7 @@ from cellsolve.certificate import Certificate, exact_dual, exact_lower_bound, st
 from cellsolve.data import Array
 from cellsolve.measure import SparseMeasure
 from cellsolve.problem import Problem, Units
+from cellsolve.solution import Status
 from cellsolve.solvers.generation import Outcome, lower_bound_of
 from cellsolve.solvers.neuron_master import MasterSolution, SolverFailure, neuron_master
 from cellsolve.solvers.polish import can_polish, polish
@@ -25,7 +26,7 @@ DUST = 1e-9
 
 def refine(problem: Problem, outcome: Outcome, oracle) -> Outcome:
     """Return the outcome with its neurons polished, where that makes the gap no larger."""
-    if not can_polish(problem) or not len(outcome.solution.weights):
+    if not can_polish(problem) or outcome.status in (Status.UNPROVEN, Status.TIME_LIMIT, Status.INTERRUPTED):
         return outcome
     solution = outcome.solution
     theta, weights = solution.theta, solution.weights

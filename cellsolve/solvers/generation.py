@@ -16,6 +16,8 @@ from cellsolve.solvers.neuron_master import MasterSolution, NeuronMaster, Solver
 
 #: rounds without progress after which the loop ends: fewer would stop on the plateaus of degenerate duals
 PATIENCE = 12
+#: the same for an oracle that proves nothing: the tail of a search without a bound is long and worth little
+UNPROVEN_PROGRESS, UNPROVEN_PATIENCE = 1e-3, 3
 #: rounds without weight after which a neuron is forgotten
 IDLE = 2
 #: progress of a round: the gap shrinks by a tenth, or the objective falls by this share of tol
@@ -71,7 +73,7 @@ def generate(
     if not problem.interpolates:
         lower_best = problem.dual_value(alpha_best)
     center = None
-    quiet, last = 0, np.inf
+    quiet, last, proves = 0, np.inf, True
     idle: dict[bytes, int] = {}
     status = Status.STALLED
     try:
@@ -91,7 +93,8 @@ def generate(
             if best is None or objective < best.objective or problem.interpolates:
                 best = Outcome(solution, objective, alpha_best, lower_best, status, history)
             before = relative_gap(best.objective, lower_best, problem.scale)
-            fell = objective < last - PROGRESS * tol * abs(objective)
+            enough = PROGRESS * tol if proves else max(UNPROVEN_PROGRESS, tol)
+            fell = objective < last - enough * abs(objective)
             last = min(last, objective)
             found = 0
             candidates = [solution.alpha] if center is None else [solution.alpha, 0.5 * (solution.alpha + center)]
@@ -101,6 +104,7 @@ def generate(
                 lower = lower_bound_of(problem, alpha, pricing.supremum)
                 if lower > lower_best:
                     lower_best, alpha_best = lower, alpha
+                proves = pricing.exhaustive
                 found += master.add(_spread(pricing.theta, problem.n // 2 + 30))
             center = alpha_best
             round_ = Round(budget.elapsed, best.objective, lower_best, len(master.theta))
@@ -112,8 +116,8 @@ def generate(
             if gap <= tol:
                 status = Status.OPTIMAL
                 break
-            if not found or quiet >= PATIENCE:
-                status = Status.STALLED if pricing.exhaustive else Status.UNPROVEN
+            if not found or quiet >= (PATIENCE if proves else UNPROVEN_PATIENCE):
+                status = Status.STALLED if proves else Status.UNPROVEN
                 break
             if budget.spent:
                 status = Status.TIME_LIMIT
