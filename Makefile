@@ -1,6 +1,7 @@
 # Needs make and Python >= 3.11; every target sets up what it needs in .venv.
 #   make demo                          a first look
-#   make test ARGS="-m 'not slow'"     lint, types and tests; ARGS goes to pytest
+#   make test                          lint, types and the tests that are not marked slow; ARGS goes to pytest
+#   make test-all                      the slow ones too
 #   make PYTHON=python3.12 test        another interpreter (after rm -rf .venv)
 
 PYTHON ?= python3
@@ -9,13 +10,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench docs lint clean
+.PHONY: demo test test-all bench docs lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/with-plot,torch
 	@$(BIN)/cellsolve demo $(ARGS)
 
 test: lint
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: lint
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/with-test

@@ -29,18 +29,26 @@ from cellsolve import (
     solve,
 )
 
-ESTIMATORS = [
-    # ten features cannot be proven, and what the checks look at does not depend on how long the search goes on
-    CellRegressor(tol=0.05),
-    CellClassifier(tol=0.05),
-    # a path for each of two folds: what the checks look at does not depend on how fine it is
-    CellRegressorCV(n_lams=2, lam_min_ratio=0.1, cv=2, tol=0.05),
-    CellClassifierCV(n_lams=2, lam_min_ratio=0.1, cv=2, tol=0.05),
-]
+#: what the checks look at does not depend on how exact or how proven an answer is
+QUICK = {"tol": 1e-2, "max_cells": 1000}
+SEARCH = {"n_lams": 2, "lam_min_ratio": 0.3, "cv": 2}
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks(
+    [
+        CellRegressor(lam=0.1, **QUICK),
+        CellClassifier(lam=0.02, **QUICK),
+        CellRegressorCV(**SEARCH, **QUICK),
+        CellClassifierCV(**SEARCH, **QUICK),
+    ]
+)
 def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([CellRegressor(), CellClassifier()])
+def test_scikit_learn_checks_of_the_defaults(estimator, check):
     check(estimator)
 
 

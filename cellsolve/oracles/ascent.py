@@ -11,8 +11,8 @@ from cellsolve.data import Array
 from cellsolve.oracles.pricing import Pricing
 from cellsolve.problem import Problem
 
-#: ascent steps; each at least halves where it fails, so 60 of them settle a direction to rounding
-STEPS = 60
+#: ascent steps; each at least halves where it fails, so 40 of them settle a direction to rounding
+STEPS = 40
 
 
 class AscentOracle:
@@ -26,7 +26,7 @@ class AscentOracle:
     random_state : int or Generator, optional
     """
 
-    def __init__(self, problem: Problem, n_starts: int = 250, random_state=None) -> None:
+    def __init__(self, problem: Problem, n_starts: int = 50, random_state=None) -> None:
         self.problem = problem
         rng = np.random.default_rng(random_state)
         lifted = problem.lifted

@@ -169,7 +169,7 @@ def _forget(master: NeuronMaster, solution: MasterSolution, idle: dict[bytes, in
     rounds = {key: 0 if k >= count or live[k] else idle.get(key, 0) + 1 for k, key in enumerate(keys)}
     idle.clear()
     idle.update(rounds)
-    if len(keys) > 2 * master.problem.n * master.problem.n_outputs + 50:
+    if len(keys) > 2 * master.problem.n + 50:
         master.keep(np.array([rounds[key] < IDLE for key in keys]))
 
 
