@@ -18,7 +18,7 @@ from cellsolve.losses import Loss
 from cellsolve.measure import SparseMeasure
 from cellsolve.oracles.ascent import AscentOracle
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
-from cellsolve.potentials import Potential
+from cellsolve.potentials import POTENTIALS, Potential
 from cellsolve.problem import Problem, Units, as_problem
 from cellsolve.solution import Solution, Status
 from cellsolve.solvers import Budget, Method, Options, choose
@@ -360,6 +360,11 @@ def _oracle(
     inside: Problem, name: str, method: Method, *, max_cells=None, n_jobs=None, random_state=None, progress=False
 ) -> ExhaustiveOracle | AscentOracle:
     """Return the exhaustive oracle where there are few enough cells, else the heuristic one, or refuse."""
+    if type(inside.penalty) not in POTENTIALS.values():
+        raise ValueError(
+            f"penalty is {inside.penalty!r}, a Potential of its own; no oracle proves bounds for it yet. "
+            f"Use one of {', '.join(POTENTIALS)}, or programs.group_lasso for the program without a proof."
+        )
     limit = method.max_cells if max_cells is None else _count(max_cells, "max_cells")
     n, D = inside.lifted.shape
     count, exact = general_position(n, D), False

@@ -88,6 +88,17 @@ def test_a_certificate_of_another_problem_is_refused():
         cs.certify(cs.SparseMeasure(np.ones((1, 3)), [1.0]), X, Y, lam=1, certificate=other)
 
 
+def test_a_potential_without_an_oracle_is_refused():
+    from cellsolve.potentials import Variation
+
+    class Half(Variation):
+        def value(self, theta, lifted, bias):
+            return 0.5 * super().value(theta, lifted, bias)
+
+    with pytest.raises(ValueError, match="no oracle proves bounds for it yet"):
+        cs.solve(X, Y, lam=0.1, penalty=Half())
+
+
 def test_files_that_are_something_else(tmp_path):
     path = tmp_path / "x.json"
     path.write_text("{}")

@@ -34,21 +34,22 @@ QUICK = {"tol": 1e-2, "max_cells": 1000}
 SEARCH = {"n_lams": 2, "lam_min_ratio": 0.3, "cv": 2}
 
 
-@parametrize_with_checks(
-    [
-        CellRegressor(lam=0.1, **QUICK),
-        CellClassifier(lam=0.02, **QUICK),
-        CellRegressorCV(**SEARCH, **QUICK),
-        CellClassifierCV(**SEARCH, **QUICK),
-    ]
-)
+@parametrize_with_checks([CellRegressor(lam=0.1, **QUICK)])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
-@parametrize_with_checks([CellRegressor(), CellClassifier()])
-def test_scikit_learn_checks_of_the_defaults(estimator, check):
+@parametrize_with_checks(
+    [
+        CellClassifier(lam=0.02, **QUICK),
+        CellRegressorCV(**SEARCH, **QUICK),
+        CellClassifierCV(**SEARCH, **QUICK),
+        CellRegressor(),
+        CellClassifier(),
+    ]
+)
+def test_more_scikit_learn_checks(estimator, check):
     check(estimator)
 
 

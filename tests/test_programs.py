@@ -49,7 +49,11 @@ def test_all_cells_agrees_with_neurons_on_random_problems():
             fast = cs.interpolate(problem) if problem.interpolates else cs.solve(problem)
         except ValueError:
             continue
-        slow = group_lasso(problem).solve()
+        try:
+            slow = group_lasso(problem).solve()
+        except ValueError as error:  # an interior-point method that gives up says so; it is not compared
+            assert "gave no answer" in str(error)
+            continue
         scale = max(abs(fast.objective), 1e-6 * problem.scale, 1e-9)
         # where w vanishes on a subspace (G) gives it a small length, so that solvers stay bounded
         room = 1e-4 if problem.penalty.depends_on_data else 2e-6
