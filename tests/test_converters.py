@@ -14,6 +14,14 @@ from torch import nn
 from cellsolve.converters import from_torch, to_onnx, to_torch
 from cellsolve.measure import SparseMeasure
 
+torch.manual_seed(0)  # the modules of the parametrizations are made on import
+
+
+@pytest.fixture(autouse=True)
+def _same_weights():
+    torch.manual_seed(1)
+
+
 SHAPES = list(itertools.product((0, 1, 6), ((), (1,), (3,)), (True, False)))
 FREE = list(itertools.product((False, True), repeat=2))
 
