@@ -22,8 +22,8 @@ ACCEPTED = (
     "parameters are those of two nn.Linear layers and which computes output(relu(hidden(x)))"
 )
 
-#: how far a module may be from the network that its layers spell, relative to the size of the terms that are summed
-AGREEMENT = {"float64": 1e-10, "float32": 1e-4}
+#: rows that a module is run on, to see what it computes
+PROBES = 64
 
 ONNX_OPSET = 17
 ONNX_IR_VERSION = 8  # the one that came with this opset: readers of that age and later understand the file
@@ -65,9 +65,11 @@ def from_torch(module: Any) -> SparseMeasure:
     Parameters
     ----------
     module : torch.nn.Module
-        What `to_torch` returns, ``nn.Sequential(nn.Linear, nn.ReLU, nn.Linear)``, or a module whose only parameters
-        are those of two ``nn.Linear`` layers. As a module does not show what its ``forward`` computes, the last
-        kind is run on a few points, and refused where it is not the network that its layers spell.
+        What `to_torch` returns, ``nn.Sequential(nn.Linear, nn.ReLU, nn.Linear)``, or a module of another class whose
+        only parameters are those of two ``nn.Linear`` layers. As a module does not show what its ``forward``
+        computes, it is run on a few points, in the mode that it is in, and refused where it is not the network that
+        its layers spell. While it runs, numbers of every size and sign take the place of what its layers return, so
+        that a second ReLU, say, or a clamp far out, cannot hide where its input happens to leave it idle.
 
     Returns
     -------
@@ -81,23 +83,21 @@ def from_torch(module: Any) -> SparseMeasure:
         torch is not installed.
     """
     nn = _require("torch").nn
-    if isinstance(module, _network_class()):
+    if type(module) is _network_class():
         return _read(module.hidden, module.output, module.skip, module.flat)
-    if isinstance(module, nn.Sequential) and [type(layer) for layer in module] == [nn.Linear, nn.ReLU, nn.Linear]:
-        if module[0].out_features != module[2].in_features:
-            raise ValueError(f"{ACCEPTED}; the two layers of this one do not fit together.")
-        return _read(module[0], module[2])
     if not isinstance(module, nn.Module):
         raise ValueError(f"{ACCEPTED}; this is a {type(module).__name__}.")
+    if type(module) is nn.Sequential:
+        if len(module) != 3 or not all(map(isinstance, module, (nn.Linear, nn.ReLU, nn.Linear))):
+            parts = ", ".join(type(part).__name__ for part in module)
+            raise ValueError(f"{ACCEPTED}; this is nn.Sequential({parts}).")
     layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
     known = {id(parameter) for layer in layers for parameter in layer.parameters()}
     if len(layers) != 2 or any(True for _ in module.buffers()) or known != {id(p) for p in module.parameters()}:
         raise ValueError(f"{ACCEPTED}; this {type(module).__name__} has {len(layers)} linear layers or other parts.")
     for hidden, output in permutations(layers):
-        if hidden.out_features == output.in_features:
-            measure = _read(hidden, output)
-            if _computes(module, measure, hidden.weight):
-                return measure
+        if hidden.out_features == output.in_features and _computes(module, hidden, output):
+            return _read(hidden, output)
     raise ValueError(f"{ACCEPTED}; this {type(module).__name__} computes something else.")
 
 
@@ -231,31 +231,46 @@ def _read(hidden: Any, output: Any, skip: Any = None, flat: bool | None = None) 
     return SparseMeasure(neurons, weights, offset=offset, linear=linear, fit_bias=hidden.bias is not None)
 
 
-def _computes(module: Any, measure: SparseMeasure, like: Any) -> bool:
-    """Whether the module is this network on both sides of every kink, and at random points of several sizes."""
+def _computes(module: Any, hidden: Any, output: Any) -> bool:
+    """Whether the module is output(relu(hidden(x))), whatever its layers return.
+
+    Both layers are made to return random numbers instead. What lies before, between and behind them is then seen on
+    inputs of every size and sign, which the layers themselves may never produce.
+    """
     import torch
 
-    d, rng = measure.n_features, np.random.default_rng(0)
-    slopes = measure.neurons[:, :d]
-    steep = np.any(slopes != 0, axis=1)
-    square = np.sum(slopes[steep] ** 2, axis=1)
-    bias = measure.neurons[steep, d] if measure.fit_bias else np.zeros(len(square))
-    near = [slopes[steep] * ((side - bias) / square)[:, None] for side in (-1.0, 1.0)]
-    random = [rng.standard_normal((16, d)) * size for size in (0.1, 1.0, 10.0)]
-    with torch.no_grad():
-        points = torch.tensor(np.concatenate(near + random)).to(like)
-        try:
-            found = module(points).cpu().double().numpy()
-        except Exception:  # a foreign forward may raise anything
-            return False
-    X = points.cpu().double().numpy()
-    expected = measure.predict(X)
-    if found.size != expected.size:
+    kind = torch.finfo(hidden.weight.dtype)
+    sizes = np.geomspace(kind.tiny**0.5, kind.max**0.5, PROBES)[:, None]  # so that products of two can be held
+
+    rng = np.random.default_rng(0)
+
+    def draw(width: int) -> Any:
+        return torch.tensor(rng.standard_normal((PROBES, width)) * sizes).to(hidden.weight)
+
+    X, inner, outer = map(draw, (hidden.in_features, hidden.out_features, output.out_features))
+    calls = []
+
+    def replace(layer: Any, arguments: tuple[Any, ...], result: Any) -> Any:
+        given = arguments[0].clone()  # it may be changed in place later
+        linear = torch.equal(result, torch.nn.functional.linear(given, layer.weight, layer.bias))
+        calls.append((layer, given, linear))
+        return (inner if layer is hidden else outer).clone().reshape(result.shape)
+
+    hooks = [layer.register_forward_hook(replace, prepend=True) for layer in (hidden, output)]
+    try:
+        with torch.no_grad():
+            found = module(X.clone())
+        shaped = found.reshape(outer.shape)
+    except Exception:  # a foreign forward may raise anything
         return False
-    offset = None if measure.offset is None else np.abs(measure.offset)
-    terms = SparseMeasure(np.abs(measure.neurons), np.abs(measure.weights), offset=offset, fit_bias=measure.fit_bias)
-    tolerance = AGREEMENT.get(str(like.dtype).removeprefix("torch."), 1e-2)
-    return bool(np.all(np.abs(found.reshape(expected.shape) - expected) <= tolerance * terms.predict(np.abs(X))))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if [layer for layer, _, _ in calls] != [hidden, output]:
+        return False
+    (_, into_hidden, first), (_, into_output, second) = calls
+    passed_on = torch.equal(into_hidden, X) and torch.equal(into_output, inner.relu()) and torch.equal(shaped, outer)
+    return passed_on and first and second
 
 
 def _write_whole(path: Path, content: bytes) -> None:

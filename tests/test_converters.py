@@ -176,6 +176,86 @@ def test_other_modules_are_refused(module):
         from_torch(module)
 
 
+def idle(module, bias=1e6):
+    """Make the network so large and positive that what follows its output layer sees nothing else."""
+    layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    with torch.no_grad():
+        layers[-1].bias += bias
+    return module
+
+
+class Scaled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class SquareOnTheSide(TwoLayers):
+    def forward(self, x):  # all three have the same shape
+        self.first(x)
+        return self.second(torch.relu(x))
+
+
+class Twice(TwoLayers):
+    def forward(self, x):
+        return self.second(self.activation(self.first(self.first(x))))
+
+
+def hooked(module):
+    module[2].register_forward_hook(lambda layer, given, result: result.abs())
+    return idle(module)
+
+
+def sequential(*more, hidden=nn.Linear):
+    return nn.Sequential(hidden(2, 4), nn.ReLU(), nn.Linear(4, 1), *more)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        idle(sequential(nn.ReLU())),
+        idle(nn.Sequential(sequential(), nn.ReLU())),
+        idle(sequential(nn.Hardtanh(-1e9, 1e9))),
+        nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Hardtanh(0, 1e9), nn.Linear(4, 1)),
+        sequential(hidden=Scaled),
+        hooked(sequential()),
+        TwoLayers(lambda t: t.relu().clamp(max=1e9)),
+        TwoLayers(lambda t: t.mul_(2).relu()),
+        SquareOnTheSide(width=2, m=2),
+        Twice(width=2),
+    ],
+)
+def test_nothing_hides_where_the_network_leaves_it_idle(module):
+    with pytest.raises(ValueError, match="from_torch reads"):
+        from_torch(module)
+
+
+@pytest.mark.parametrize("last", [torch.relu, torch.abs, lambda f: f.clamp(max=1e12), lambda f: f + 1])
+def test_what_a_module_of_ones_own_does_to_its_output_is_seen(last):
+    class Ended(TwoLayers):
+        def forward(self, x):
+            return last(super().forward(x))
+
+    with pytest.raises(ValueError, match="computes something else"):
+        from_torch(idle(Ended()))
+
+
+def test_a_weight_that_is_made_anew_for_each_run_is_read_fresh():
+    module = TwoLayers().double()
+    nn.utils.parametrizations.weight_norm(module.first)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(3)
+    X = points()
+    np.testing.assert_allclose(from_torch(module).predict(X)[:, None], run(module, X), rtol=1e-12, atol=1e-13)
+
+
+def test_probing_leaves_the_module_alone():
+    module = TwoLayers(nn.ReLU(inplace=True)).double()
+    before = run(module, points())
+    from_torch(module)
+    np.testing.assert_array_equal(run(module, points()), before)
+
+
 # -- onnx ---------------------------------------------------------------------------------------------------
 
 
