@@ -342,7 +342,7 @@ def _solve(
             random_state=random_state,
             report=report,
         )
-        outcome = refine(inside, chosen.run(inside, oracle, options), oracle)
+        outcome = refine(inside, chosen.run(inside, oracle, options), oracle, budget)
     measure = tidy(problem, inside, units, outcome, 0.1 * tol * abs(outcome.objective) * units.value)
     certificate = certificate_of(problem, inside, units, oracle, outcome.alpha, problem.objective(measure))
     status = outcome.status

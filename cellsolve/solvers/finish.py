@@ -11,7 +11,7 @@ from cellsolve.data import Array
 from cellsolve.measure import SparseMeasure
 from cellsolve.problem import Problem, Units
 from cellsolve.solution import Status
-from cellsolve.solvers.generation import Outcome, lower_bound_of
+from cellsolve.solvers.generation import Budget, Outcome, lower_bound_of
 from cellsolve.solvers.neuron_master import MasterSolution, SolverFailure, neuron_master
 from cellsolve.solvers.polish import can_polish, polish
 
@@ -24,7 +24,7 @@ CHECKER_ROOM = {2: 1e-12, 1: 1e-10}
 DUST = 1e-9
 
 
-def refine(problem: Problem, outcome: Outcome, oracle) -> Outcome:
+def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget) -> Outcome:
     """Return the outcome with its neurons polished, where that makes the gap no larger."""
     if not can_polish(problem) or outcome.status in (Status.UNPROVEN, Status.TIME_LIMIT, Status.INTERRUPTED):
         return outcome
@@ -32,7 +32,8 @@ def refine(problem: Problem, outcome: Outcome, oracle) -> Outcome:
     theta, weights = solution.theta, solution.weights
     size = np.abs(weights[:, 0])
     keep = size > DUST * size.sum()
-    polished = polish(problem, theta[keep], weights[keep], solution.coefficients, outcome.objective)
+    nearly = theta[keep], weights[keep], solution.coefficients, outcome.objective
+    polished = polish(problem, *nearly, spent=lambda: budget.spent)
     if polished is None:
         return outcome
     alpha = problem.dual_candidate(polished.alpha)

@@ -12,7 +12,7 @@ from cellsolve.certificate import relative_gap
 from cellsolve.data import Array
 from cellsolve.problem import Problem
 from cellsolve.solution import Round, Status
-from cellsolve.solvers.neuron_master import MasterSolution, NeuronMaster, SolverFailure
+from cellsolve.solvers.neuron_master import MasterSolution, NeuronMaster, OutOfTime, SolverFailure
 
 #: rounds without progress after which the loop ends: fewer would stop on the plateaus of degenerate duals
 PATIENCE = 12
@@ -35,6 +35,11 @@ class Budget:
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.perf_counter() - self.start
+
+    @property
+    def left(self) -> float:
+        """Seconds left, not below 0."""
+        return np.inf if self.max_time is None else max(0.0, self.max_time - self.elapsed)
 
     @property
     def spent(self) -> bool:
@@ -79,13 +84,14 @@ def generate(
     try:
         while True:
             try:
-                solution = master.solve()
+                solution = master.solve(np.inf if best is None else budget.left)
             except SolverFailure as failure:
                 if best is None:
                     raise ValueError(
                         f"the first program, on {len(master.theta)} neurons, was not solved ({failure}): X has columns "
                         "or offsets on scales too far apart for the convex solver. Centre and rescale X."
                     ) from failure
+                status = Status.TIME_LIMIT if isinstance(failure, OutOfTime) else Status.STALLED
                 break
             norm = float(np.linalg.norm(solution.weights, axis=1).sum())
             fit = master.columns @ solution.weights + problem.basis @ solution.coefficients

@@ -24,6 +24,10 @@ class SolverFailure(Exception):
     """A convex solver gave no usable answer."""
 
 
+class OutOfTime(SolverFailure):
+    """A convex solver was stopped by its time limit."""
+
+
 @dataclass(frozen=True)
 class MasterSolution:
     """Neurons theta (K, D) with w = 1, weights (K, m), coefficients (k, m) of the free part, dual vector (n, m)."""
@@ -65,8 +69,16 @@ class NeuronMaster:
         """Forget the neurons that `which` (K,) bool does not mark."""
         raise NotImplementedError
 
-    def solve(self) -> MasterSolution:
-        """Return the optimal weights and a dual vector."""
+    def solve(self, max_time: float = np.inf) -> MasterSolution:
+        """Return the optimal weights and a dual vector.
+
+        Raises
+        ------
+        OutOfTime
+            `max_time` seconds did not suffice.
+        SolverFailure
+            The solver gave no usable answer.
+        """
         raise NotImplementedError
 
     def _append(self, columns: Array) -> None:
@@ -148,18 +160,22 @@ class LinearMaster(NeuronMaster):
         self._append(columns)
         self.theta, self.columns = theta, columns
 
-    def solve(self):
+    def solve(self, max_time=np.inf):
         import highspy
 
-        optimal = highspy.HighsModelStatus.kOptimal
+        optimal, late = highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kTimeLimit
+        clock = self.highs.getRunTime()  # of all runs together, and so is the limit
+        self._check(self.highs.setOptionValue("time_limit", clock + max_time), "time_limit")
         for tolerance in (ACCURACY, ACCURACY, LOOSE):  # as it is, then without the old basis, then less strictly
             self._tolerance(tolerance)
             self.highs.run()
             status = self.highs.getModelStatus()
-            if status == optimal:
+            if status in (optimal, late):
                 break
             self.highs.clearSolver()
         self._tolerance(ACCURACY)
+        if status == late:
+            raise OutOfTime("HiGHS")
         if status != optimal:
             raise SolverFailure(f"HiGHS: {self.highs.modelStatusToString(status)}")
         solution = self.highs.getSolution()
@@ -185,7 +201,7 @@ class ConicMaster(NeuronMaster):
     def keep(self, which):
         self.theta, self.columns = self.theta[which], self.columns[:, which]
 
-    def solve(self):
+    def solve(self, max_time=np.inf):
         import clarabel
 
         problem = self.problem
@@ -239,12 +255,15 @@ class ConicMaster(NeuronMaster):
         settings = clarabel.DefaultSettings()
         settings.verbose = False
         settings.max_threads = 1
+        settings.time_limit = max_time
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
         matrix = sparse.vstack(rows, format="csc")
         solver = clarabel.DefaultSolver(
             sparse.diags(quadratic, format="csc"), cost, matrix, np.concatenate(bounds), cones, settings
         )
         solution = solver.solve()
+        if solution.status == clarabel.SolverStatus.MaxTime:
+            raise OutOfTime("Clarabel")
         if "Infeasible" in str(solution.status):
             raise SolverFailure("infeasible")
         x, z = np.array(solution.x), np.array(solution.z)

@@ -8,6 +8,7 @@ several tolerances; the objective tells which guess was right.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,14 @@ def can_polish(problem: Problem) -> bool:
     return problem.n_outputs == 1 and problem.penalty.order == 2 and not problem.penalty.jumps
 
 
-def polish(problem: Problem, theta: Array, weights: Array, coefficients: Array, objective: float) -> Polished | None:
+def polish(
+    problem: Problem,
+    theta: Array,
+    weights: Array,
+    coefficients: Array,
+    objective: float,
+    spent: Callable[[], bool] = lambda: False,
+) -> Polished | None:
     """Return the best of the polished guesses with the fewest neurons, or None where none is as good as `objective`.
 
     Parameters
@@ -54,6 +62,8 @@ def polish(problem: Problem, theta: Array, weights: Array, coefficients: Array, 
         Neurons (K, D), weights (K, 1) and coefficients (k, 1) of a nearly optimal network.
     objective : float
         Its objective.
+    spent : callable
+        Says when there is no time for another guess.
     """
     if not len(theta):
         return None
@@ -62,6 +72,8 @@ def polish(problem: Problem, theta: Array, weights: Array, coefficients: Array, 
         groups = _together(theta, weights[:, 0], merged)
         best: Polished | None = None
         for on_hinge in ON_HINGE:
+            if spent():
+                break
             system = _System.guess(problem, *groups, coefficients[:, 0], on_hinge)
             key = system.signature()
             if key in seen or not system.faces:
