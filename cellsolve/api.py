@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -265,8 +266,8 @@ def certify(
     X, y, lam, loss, penalty, free, fit_bias
         See `Problem`; lam=None scores the norm of an interpolant, which the network has to be.
     certificate : Certificate, optional
-        From a solve of the same problem, whose bound is then used; without it the problem is solved here, because a
-        network's own residual makes a poor dual vector.
+        From a solve of the same problem on the same data, whose bound is then used; without it the problem is solved
+        here, because a network's own residual makes a poor dual vector.
     norm : float, optional
         Norm of a callable.
     **options
@@ -280,16 +281,18 @@ def certify(
     Raises
     ------
     ValueError
-        A network that does not fit the problem, or a certificate of another problem.
+        A network that does not fit the problem, or a certificate of another problem or other data.
     """
     problem = as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     objective = _score(network, problem, norm)
     if certificate is None:
         certificate = _solve(problem, None, **options).certificate
-    elif not certificate.matches(problem):
-        raise ValueError("certificate is of another problem; solve this one, or leave certificate out.")
-    fields = dict(certificate.__dict__) | {"objective": objective}
-    return Certificate(**fields)
+    elif differences := certificate.differences(problem):
+        raise ValueError(
+            f"certificate is of another problem: it differs in {', '.join(differences)}; "
+            "solve this one, or leave certificate out."
+        )
+    return replace(certificate, objective=objective)
 
 
 # -- inside -------------------------------------------------------------------------------------------------------

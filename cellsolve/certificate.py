@@ -8,8 +8,8 @@ and the dual objective is evaluated in rationals, so that the bound holds for th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cellsolve.data import Array
+from cellsolve.data import Array, as_points, as_targets, fingerprint
+from cellsolve.losses import LOSSES
+from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import Problem
 
 FORMAT = "cellsolve-certificate-1"
@@ -45,6 +47,9 @@ class Certificate:
         Objective of the network it was made for.
     scale : float
         Objective of the network that is zero everywhere; an objective below `VANISHED` times it is rounding.
+    data : str, optional
+        `fingerprint` of the X and y that it was made for. No part of the proof, which holds for whatever data it is
+        checked on.
     """
 
     alpha: Array
@@ -60,6 +65,7 @@ class Certificate:
     penalty_params: dict[str, Any]
     free: str
     fit_bias: bool
+    data: str | None = None
 
     @property
     def gap(self) -> float:
@@ -84,13 +90,34 @@ class Certificate:
         """Return the verifier's verdict: ``ok``, ``reason`` and ``method``."""
         from cellsolve.verify import Claim, verify
 
-        fields = {key: value for key, value in self.__dict__.items() if key not in ("objective", "scale")}
-        return verify(Claim(**fields), X, y)
+        verdict = verify(Claim(**{field.name: getattr(self, field.name) for field in fields(Claim)}), X, y)
+        if not verdict.ok and self._is_of_other_data(X, y):
+            return replace(verdict, reason=f"{verdict.reason}; X and y are not the data that it was made for")
+        return verdict
+
+    def _is_of_other_data(self, X: ArrayLike, y: ArrayLike) -> bool:
+        try:
+            points = as_points(X)
+            return self.data not in (None, fingerprint(points, as_targets(y, len(points))))
+        except (OverflowError, TypeError, ValueError):  # no data at all: the verdict says so
+            return False
+
+    def problem(self, X: ArrayLike, y: ArrayLike) -> Problem:
+        """Return the problem that this certificate states, on X and y, which may be other data than its own."""
+        return stated_problem(self.__dict__, X, y)
+
+    def differences(self, problem: Problem) -> list[str]:
+        """Name what differs in the problem that this certificate was made for: "lam", say, or "data".
+
+        Files of older versions do not say for which data they were made; then the shape of y is compared.
+        """
+        found = [key for key, value in statement(problem).items() if value != getattr(self, key)]
+        other = self.data not in (None, fingerprint(problem.X, problem.y))
+        return [*found, "data"] if other or self.alpha.shape != problem.y.shape else found
 
     def matches(self, problem: Problem) -> bool:
-        """Whether this certificate states the same problem (the data are compared by shape only)."""
-        mine = (self.lam, self.loss, self.loss_params, self.penalty, self.penalty_params, self.free, self.fit_bias)
-        return mine == tuple(statement(problem).values()) and self.alpha.shape == problem.y.shape
+        """Whether this certificate was made for the same problem, on the same data."""
+        return not self.differences(problem)
 
     def save(self, path: str | Path) -> None:
         """Write a JSON file; floats are read back bit for bit."""
@@ -100,6 +127,8 @@ class Certificate:
     @classmethod
     def load(cls, path: str | Path) -> Certificate:
         """Read a file written by `save`; loading proves nothing, `verify` does.
+
+        Keys that are not known are ignored: a later version may add some that say more about the same claim.
 
         Raises
         ------
@@ -112,7 +141,7 @@ class Certificate:
                 raise ValueError(f"its format is not {FORMAT!r}")
             content["alpha"] = np.array(content["alpha"], dtype=np.float64)
             content["rows"] = tuple(tuple(row) if isinstance(row, list) else row for row in content["rows"])
-            return cls(**content)
+            return cls(**{field.name: content[field.name] for field in fields(cls) if field.name in content})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is not a certificate saved by cellsolve ({error}).") from error
 
@@ -141,6 +170,22 @@ def statement(problem: Problem) -> dict[str, Any]:
         "free": problem.free,
         "fit_bias": problem.fit_bias,
     }
+
+
+def stated_problem(stated: Mapping[str, Any], X: ArrayLike, y: ArrayLike) -> Problem:
+    """Return the problem on X and y with this statement: that of `statement`, or the fields of a certificate."""
+    loss, penalty = stated["loss"], stated["penalty"]
+    if loss not in LOSSES or penalty not in POTENTIALS:
+        raise ValueError(f"loss {loss!r} or penalty {penalty!r} is unknown to this version.")
+    return Problem(
+        X,
+        y,
+        lam=stated["lam"],
+        loss=LOSSES[loss](**stated["loss_params"]),
+        penalty=POTENTIALS[penalty](**stated["penalty_params"]),
+        free=stated["free"],
+        fit_bias=stated["fit_bias"],
+    )
 
 
 @dataclass(frozen=True)

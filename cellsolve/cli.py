@@ -12,15 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from cellsolve import __version__
-from cellsolve.files import (
-    Model,
-    Table,
-    read_table,
-    refuse_unwritable,
-    replacing,
-    stated_problem,
-    write_table,
-)
+from cellsolve.certificate import Certificate, stated_problem
+from cellsolve.files import Model, Table, read_table, refuse_unwritable, replacing, write_table
 from cellsolve.losses import LOSSES
 from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import FREE_PARTS, Problem
@@ -138,8 +131,6 @@ def certify(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Check a certificate in exact arithmetic; exit 0 if it holds and 1 if not."""
-    from cellsolve.certificate import Certificate
-
     certificate = Certificate.load(arguments.certificate)
     table, features = _table(arguments)
     verdict = certificate.check(table.columns(features), table.columns([arguments.target])[:, 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,15 @@ def as_targets(y: ArrayLike, n: int, name: str = "y") -> Array:
         raise ValueError(f"{name} has 0 columns; at least 1 is needed.")
     _refuse_non_finite(targets, name)
     return targets
+
+
+def fingerprint(X: Array, y: Array) -> str:
+    """Return a SHA-256 in hexadecimal of the shapes and numbers of two float64 arrays; -0.0 counts as 0.0."""
+    digest = sha256()
+    for array in (X, y):
+        digest.update(repr(array.shape).encode())
+        digest.update((array + 0.0).astype("<f8").tobytes())  # row by row, whatever the order in memory
+    return digest.hexdigest()
 
 
 def lift(X: Array, fit_bias: bool) -> Array:

@@ -5,38 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from cellsolve.certificate import statement
 from cellsolve.data import Array
-from cellsolve.losses import LOSSES
 from cellsolve.measure import SparseMeasure
-from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import Problem
-
-
-def stated_problem(fields: Mapping[str, Any], X: ArrayLike, y: ArrayLike) -> Problem:
-    """Return the problem on X and y that a certificate's fields or a model's "problem" state."""
-    loss, penalty = fields["loss"], fields["penalty"]
-    if loss not in LOSSES or penalty not in POTENTIALS:
-        raise ValueError(f"loss {loss!r} or penalty {penalty!r} is unknown to this version.")
-    return Problem(
-        X,
-        y,
-        lam=fields["lam"],
-        loss=LOSSES[loss](**fields["loss_params"]),
-        penalty=POTENTIALS[penalty](**fields["penalty_params"]),
-        free=fields["free"],
-        fit_bias=fields["fit_bias"],
-    )
-
 
 # -- tables -------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from fractions import Fraction
 
 import numpy as np
@@ -24,9 +25,9 @@ def _exact_alpha(certificate, problem):
     """alpha' of the certificate from its definition, by the verifier's elimination."""
     from cellsolve.verify import Claim, _corrected
 
-    fields = {key: value for key, value in certificate.__dict__.items() if key not in ("objective", "scale")}
+    claimed = {field.name: getattr(certificate, field.name) for field in fields(Claim)}
     alpha = np.atleast_2d(certificate.alpha.T).T
-    integers, denominator = _corrected(alpha, Claim(**fields), problem.lifted)
+    integers, denominator = _corrected(alpha, Claim(**claimed), problem.lifted)
     return [Fraction(int(v), denominator) for v in integers[:, 0]]
 
 
@@ -136,6 +137,67 @@ def test_save_load_and_mutations(tmp_path):
         assert not replace(certificate, **lie).verify(X, y), lie
     assert not certificate.verify(X + 1e-3, y)
     assert not certificate.verify(X, y[::-1])
+
+
+def test_a_certificate_knows_its_data():
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((12, 2)), rng.standard_normal(12)
+    X[0, 0] = 0.0
+    problem = cs.Problem(X, y, lam=0.05)
+    solution = cs.solve(problem)
+    certificate = solution.certificate
+    same = X.copy(order="F")
+    same[0, 0] = -0.0
+    assert certificate.matches(cs.Problem(same, list(y), lam=0.05))
+    assert cs.certify(solution.measure, same, y, lam=0.05, certificate=certificate).gap == certificate.gap
+    ulp = y.copy()
+    ulp[3] = np.nextafter(ulp[3], 9)
+    for other in (problem.replace(y=ulp), problem.replace(X=X[:, ::-1]), problem.replace(X=X[::-1])):
+        assert certificate.differences(other) == ["data"]
+        with pytest.raises(ValueError, match="it differs in data; solve this one"):
+            cs.certify(solution.measure, other, certificate=certificate)
+    assert certificate.differences(problem.replace(lam=0.1, free="constant")) == ["lam", "free"]
+
+
+def test_a_proof_holds_for_whatever_data_it_is_checked_on():
+    X, y = np.arange(5.0), np.array([0.0, 1.0, 0.0, 2.0, 1.0])
+    certificate = cs.solve(X, y, lam=0.1).certificate
+    assert replace(certificate, data="of other data").verify(X, y)
+    said = "X and y are not the data that it was made for"
+    assert certificate.check(X, 0.9 * y).reason.endswith(said)
+    assert said not in replace(certificate, lower_bound=9.0).check(X, y).reason
+    assert said not in replace(certificate, data=None).check(X, 0.9 * y).reason
+    assert "NaN" in certificate.check(X, y * np.nan).reason
+
+
+def test_older_and_newer_files_are_read(tmp_path):
+    X, y = np.arange(5.0), np.array([0.0, 1.0, 0.0, 2.0, 1.0])
+    problem, path = cs.Problem(X, y, lam=0.1), tmp_path / "c.json"
+    certificate = cs.solve(problem).certificate
+    certificate.save(path)
+    assert cs.Certificate.load(path).data == certificate.data
+    content = json.loads(path.read_text())
+    del content["data"]
+    path.write_text(json.dumps(content | {"a key to come": 1}))
+    old = cs.Certificate.load(path)
+    assert old.data is None and old.verify(X, y)
+    assert old.matches(problem) and old.matches(problem.replace(y=y[::-1]))
+    assert old.differences(problem.replace(X=X[:4], y=y[:4])) == ["data"]
+    path.write_text(json.dumps(content | {"format": "cellsolve-certificate-2"}))
+    with pytest.raises(ValueError, match="its format is not"):
+        cs.Certificate.load(path)
+
+
+@pytest.mark.parametrize("lam, loss", [(0.05, cs.Huber(0.3)), (None, "squared")])
+def test_the_stated_problem(lam, loss):
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((8, 1)), rng.standard_normal(8)
+    problem = cs.Problem(X, y, lam=lam, loss=loss, penalty=cs.LabelNoise(full=True), free="affine", fit_bias=False)
+    certificate = (cs.interpolate if lam is None else cs.solve)(problem.replace(X=X + 9, fit_bias=True)).certificate
+    again = replace(certificate, fit_bias=False).problem(X, y)
+    assert repr(again) == repr(problem) and again.loss == problem.loss and again.penalty == problem.penalty
+    with pytest.raises(ValueError, match="loss 'ours' or penalty"):
+        replace(certificate, loss="ours").problem(X, y)
 
 
 def test_gap_and_excess():

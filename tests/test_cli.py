@@ -146,11 +146,12 @@ def test_verify_refuses_a_mutated_certificate(data, tmp_path, capsys, key, chang
     assert "does not hold" in capsys.readouterr().out
 
 
-def test_verify_refuses_other_data(data, tmp_path):
+def test_verify_refuses_other_data(data, tmp_path, capsys):
     path, *_ = data
     proof = tmp_path / "c.json"
     fit_model(path, tmp_path, "--certificate", proof)
     assert run("verify", proof, path, "--target", "a", "--features", "y,b") == 1
+    assert "are not the data that it was made for" in capsys.readouterr().out
 
 
 def test_compare(data, capsys):

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cellsolve.data import Array
-from cellsolve.files import stated_problem
 from cellsolve.plotting import style
 from cellsolve.problem import Problem
 from cellsolve.solution import Solution
@@ -38,7 +37,7 @@ def plot_neuron_space(solution: Solution, X: ArrayLike, y: ArrayLike, ax: Any = 
     matplotlib.axes.Axes
     """
     certificate = solution.certificate
-    problem = stated_problem(certificate.__dict__, X, y)
+    problem = certificate.problem(X, y)
     D = problem.lifted.shape[1]
     if D not in (2, 3):
         raise ValueError(f"neurons have {D} entries here; the picture draws 2 or 3: one or two features, and the bias.")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cellsolve.files import stated_problem
 from cellsolve.plotting import style
 from cellsolve.solution import Solution, Status
 
@@ -45,7 +44,7 @@ def plot_path(
         raise ValueError("solutions has to hold solutions with a lam, at least one.")
     axes = style.stack_or_new(axes, 3, 1.9)
     lams = np.array([solution.lam for solution in solutions])
-    first = stated_problem(solutions[0].certificate.__dict__, X, y)
+    first = solutions[0].certificate.problem(X, y)
     norms = [solution.measure.norm(first.penalty, first.X) for solution in solutions]
     neurons = [solution.measure.n_neurons for solution in solutions]
     proven = np.array([solution.status == Status.OPTIMAL for solution in solutions])
@@ -63,7 +62,7 @@ def plot_path(
     draw(axes[1], neurons, style.BLUE)
     draw(axes[2], losses(first), style.BLUE, f"the {first.n} rows of the fit")
     if held_out is not None:
-        other = stated_problem(solutions[0].certificate.__dict__, *held_out)
+        other = solutions[0].certificate.problem(*held_out)
         draw(axes[2], losses(other), style.VERMILLION, f"{other.n} held-out rows")
     for ax, label in zip(axes, ("norm of the network", "neurons", f"mean {first.loss.name} loss".replace("_", " "))):
         style.bare(ax)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from cellsolve.certificate import Certificate, exact_dual, exact_lower_bound, statement
-from cellsolve.data import Array
+from cellsolve.data import Array, fingerprint
 from cellsolve.measure import SparseMeasure
 from cellsolve.problem import Problem, Units
 from cellsolve.solution import Status
@@ -118,5 +118,6 @@ def certificate_of(
         lower_bound=lower * units.value,
         objective=objective,
         scale=original.scale,
+        data=fingerprint(original.X, original.y),
         **statement(original),
     )
