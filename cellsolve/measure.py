@@ -18,6 +18,11 @@ from cellsolve.potentials import Potential, as_potential
 #: hundred roundings, and no more
 RANK_TOLERANCE = 1e-12
 
+#: kinks are one where they are at most this share of their size apart, some 250 roundings: a kink is -b / a, and the
+#: solvers leave neurons that face each other at one some ten roundings apart, or a hundred where no data point holds
+#: them; points of real data are farther from each other
+SAME_KINK = 2.0**-44
+
 FORMAT = "cellsolve-measure-1"
 
 
@@ -111,6 +116,9 @@ class SparseMeasure:
     def kinks(self) -> tuple[Array, Array]:
         """Return the places where f' jumps and by how much, for one input; sorted, equal places summed.
 
+        Places are equal where they differ by rounding: by at most `SAME_KINK` of their own size or, for those nearer
+        to 0, of the median size of all.
+
         Returns
         -------
         locations : (J,)
@@ -121,10 +129,17 @@ class SparseMeasure:
         slope = self.neurons[:, 0]
         steep = slope != 0
         bias = self.neurons[steep, 1] if self.fit_bias else np.zeros(int(steep.sum()))
-        where, inverse = np.unique(-bias / slope[steep] + 0.0, return_inverse=True)
-        jumps = np.zeros((len(where), *self.weights.shape[1:]))
-        np.add.at(jumps, inverse, (self.weights[steep].T * np.abs(slope[steep])).T)
-        return where, jumps
+        where = -bias / slope[steep] + 0.0
+        jumps = (self.weights[steep].T * np.abs(slope[steep])).T
+        if not len(where):
+            return where, jumps
+        order = np.argsort(where, kind="stable")
+        where, jumps = where[order], jumps[order]
+        # not the largest size: a neuron that is all but constant has its kink far out, where no data are
+        size = np.maximum(np.abs(where), np.median(np.abs(where)))
+        apart = np.diff(where) > SAME_KINK * np.maximum(size[1:], size[:-1])
+        first = np.flatnonzero(np.concatenate([[True], apart]))
+        return where[first], np.add.reduceat(jumps, first)
 
     def balanced(self) -> tuple[Array, Array]:
         """Return inner (K, D) and outer (K, m) weights of the same network with ||inner_k|| = ||outer_k||.

@@ -90,6 +90,23 @@ def test_kinks():
         draw(0)[0].kinks()
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-12, 1e12])
+def test_kinks_that_are_equal_to_rounding_are_one(unit):
+    # two neurons face each other at 0.3, at 2 and at 0, as a solver leaves them; two are distinct at 2 and 2 + 1e-12
+    theta = np.array([[1, -0.3], [-1, 0.3 + 3e-15], [2, -4], [-3, 6 + 1e-14], [1, -2 - 1e-12], [1, 1e-17], [-1, 1e-17]])
+    weights = np.array([[1.0, 2], [3, -4], [5, 6], [7, 8], [9, 10], [11, 12], [13, 14]])
+    measure = cs.SparseMeasure(theta * [1, unit], weights)
+    where, jumps = measure.kinks()
+    np.testing.assert_allclose(where, np.array([0, 0.3, 2, 2 + 1e-12]) * unit, rtol=1e-14, atol=1e-16 * unit)
+    np.testing.assert_allclose(jumps, [[24, 26], [4, -2], [31, 36], [9, 10]])
+
+
+def test_a_kink_far_out_leaves_the_others_apart():
+    measure = cs.SparseMeasure([[1, -0.1], [1, -0.2], [1, -0.3], [1e-14, 1.0]], np.ones(4))
+    np.testing.assert_allclose(measure.kinks()[0], [-1e14, 0.1, 0.2, 0.3])
+    assert [len(part) for part in cs.SparseMeasure([[0.0, 1.0]], [1.0]).kinks()] == [0, 0]
+
+
 def test_zero_neurons():
     empty = cs.SparseMeasure(np.zeros((0, 3)), np.zeros(0), offset=2.0)
     X = np.ones((4, 2))
