@@ -18,8 +18,6 @@ from cellsolve.losses import LOSSES
 from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import FREE_PARTS, Problem
 
-#: default lam, as a share of the smallest one whose solution has no neuron
-AUTO = 0.01
 #: values of lam that cross-validation tries, down to this share of the largest
 CV_LAMS, CV_RATIO = 20, 1e-3
 PICTURES = (".png", ".pdf", ".svg")
@@ -197,6 +195,8 @@ def _problem(arguments: argparse.Namespace, table: Table, features: list[str]) -
     if arguments.cv:
         return problem.replace(lam=_cross_validated(problem, arguments.cv))
     if not arguments.interpolate and arguments.lam == "auto":
+        from cellsolve.estimators.model import AUTO  # here, as scikit-learn takes a second to import
+
         return problem.replace(lam=AUTO * lam_max(problem, random_state=0) or 1.0)
     return problem
 
@@ -295,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_problem(command: argparse.ArgumentParser, interpolation: bool) -> None:
     goal = command.add_mutually_exclusive_group()
-    goal.add_argument("--lam", type=_lam, default="auto", help=f"weight of the penalty; auto: {AUTO} of lam_max")
+    goal.add_argument("--lam", type=_lam, default="auto", help="weight of the penalty; auto: a hundredth of lam_max")
     goal.add_argument("--cv", metavar="FOLDS", type=_positive, help="choose lam by cross-validation")
     command.set_defaults(interpolate=False)
     if interpolation:
@@ -328,3 +328,7 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

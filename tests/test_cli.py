@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -56,6 +58,13 @@ def test_lam_auto_is_a_hundredth_of_lam_max(data, tmp_path):
     path, X, y = data
     run("fit", path, "--target", "y", "--features", "a", "--out", tmp_path / "m.json")
     assert Model.load(tmp_path / "m.json").problem["lam"] == pytest.approx(cs.lam_max(X[:, :1], y) / 100)
+
+
+def test_lam_auto_is_that_of_the_estimators(data, tmp_path, monkeypatch):
+    path, X, y = data
+    monkeypatch.setattr("cellsolve.estimators.model.AUTO", 0.5)
+    run("fit", path, "--target", "y", "--features", "a", "--out", tmp_path / "m.json")
+    assert Model.load(tmp_path / "m.json").problem["lam"] == pytest.approx(cs.lam_max(X[:, :1], y) / 2)
 
 
 def test_problem_options_reach_the_problem(data, tmp_path):
@@ -316,6 +325,17 @@ def test_an_interrupt_with_nothing_to_show_exits_130(data, tmp_path, capsys, mon
     assert run("fit", data[0], "--target", "y", *options) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not (tmp_path / "m.json").exists()
+
+
+@pytest.mark.parametrize("module", ["cellsolve", "cellsolve.cli"])
+def test_modules_run_the_command_line(data, module):
+    def run_module(*arguments):
+        command = [sys.executable, "-W", "error", "-m", module, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=100)
+
+    counted = run_module("cells", data[0], "--features", "a", "--count")
+    assert (counted.returncode, counted.stdout, counted.stderr) == (0, "40\n", "")
+    assert run_module("cells", "no file").returncode == 2
 
 
 def test_version_and_help(capsys):
