@@ -21,6 +21,7 @@ from cellsolve.data import Array, as_points, as_targets, fingerprint
 from cellsolve.losses import LOSSES
 from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import Problem
+from cellsolve.replacing import replacing
 
 FORMAT = "cellsolve-certificate-1"
 #: a loss that would be zero without rounding is at most about this share of the loss of the zero network: residuals of
@@ -120,9 +121,10 @@ class Certificate:
         return not self.differences(problem)
 
     def save(self, path: str | Path) -> None:
-        """Write a JSON file; floats are read back bit for bit."""
+        """Write a JSON file, which appears when it is whole; floats are read back bit for bit."""
         content = {"format": FORMAT} | asdict(self) | {"alpha": self.alpha.tolist()}
-        Path(path).write_text(json.dumps(content) + "\n", encoding="utf-8")
+        with replacing(path) as draft:
+            draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Certificate:

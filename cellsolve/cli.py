@@ -13,10 +13,11 @@ import numpy as np
 
 from cellsolve import __version__
 from cellsolve.certificate import Certificate, stated_problem
-from cellsolve.files import Model, Table, read_table, refuse_unwritable, replacing, write_table
+from cellsolve.files import Model, Table, read_table, refuse_unwritable, write_table
 from cellsolve.losses import LOSSES
 from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import FREE_PARTS, Problem
+from cellsolve.replacing import replacing
 
 #: values of lam that cross-validation tries, down to this share of the largest
 CV_LAMS, CV_RATIO = 20, 1e-3

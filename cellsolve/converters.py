@@ -6,7 +6,6 @@ torch and onnx are imported when they are first needed.
 from __future__ import annotations
 
 import importlib
-import os
 from functools import cache
 from itertools import permutations
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.measure import SparseMeasure
+from cellsolve.replacing import replacing
 
 ACCEPTED = (
     "from_torch reads what to_torch returns, nn.Sequential(nn.Linear, nn.ReLU, nn.Linear), and a module whose only "
@@ -156,7 +156,8 @@ def to_onnx(measure: SparseMeasure, path: str | Path) -> None:
     opset = [helper.make_opsetid("", ONNX_OPSET)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=ONNX_IR_VERSION, producer_name="cellsolve")
     onnx.checker.check_model(model, full_check=True)
-    _write_whole(Path(path), model.SerializeToString())
+    with replacing(path) as draft:
+        draft.write_bytes(model.SerializeToString())
 
 
 def __getattr__(name: str) -> Any:
@@ -271,12 +272,3 @@ def _computes(module: Any, hidden: Any, output: Any) -> bool:
     (_, into_hidden, first), (_, into_output, second) = calls
     passed_on = torch.equal(into_hidden, X) and torch.equal(into_output, inner.relu()) and torch.equal(shaped, outer)
     return passed_on and first and second
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

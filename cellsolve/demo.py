@@ -12,8 +12,9 @@ import numpy as np
 from cellsolve.api import lam_max
 from cellsolve.comparison import Comparison, compare, print_table, r_squared
 from cellsolve.data import Array
-from cellsolve.files import Model, refuse_unwritable, replacing, write_table
+from cellsolve.files import Model, refuse_unwritable, write_table
 from cellsolve.problem import Problem
+from cellsolve.replacing import replacing
 
 #: the part of the 442 patients that no fit of R² sees, and lam as a share of the smallest one without neurons
 HELD_OUT, SHARE = 0.2, 0.01

@@ -1,12 +1,11 @@
-"""Files of the command line: tables with a header, models, and outputs that replace the old ones only when whole."""
+"""Files of the command line: tables with a header, and models."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from cellsolve.certificate import statement
 from cellsolve.data import Array
 from cellsolve.measure import SparseMeasure
 from cellsolve.problem import Problem
+from cellsolve.replacing import replacing
 
 # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -123,10 +123,11 @@ class Model:
 
     def save(self, path: str | Path) -> None:
         """Write the measure's own file with three keys more, so that `SparseMeasure.load` reads it too."""
-        self.measure.save(path)
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        content |= {"features": self.features, "target": self.target, "problem": self.problem}
-        Path(path).write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+        with replacing(path) as draft:
+            self.measure.save(draft)
+            content = json.loads(draft.read_text(encoding="utf-8"))
+            content |= {"features": self.features, "target": self.target, "problem": self.problem}
+            draft.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Model:
@@ -165,18 +166,3 @@ def refuse_unwritable(*paths: str | Path | None) -> None:
             raise ValueError(f"{path} cannot be written: there is no folder {folder}.")
         if not os.access(folder, os.W_OK):
             raise ValueError(f"{path} cannot be written: no permission in {folder}.")
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a path to write to, whose file takes the place of `path` at the end, and only if nothing went wrong."""
-    final = Path(path).resolve()
-    if final.exists() and not final.is_file():
-        yield final  # a device or a pipe, which cannot be replaced
-        return
-    draft = final.with_name(f".{final.stem}.{os.getpid()}{final.suffix}")
-    try:
-        yield draft
-        os.replace(draft, final)
-    finally:
-        draft.unlink(missing_ok=True)

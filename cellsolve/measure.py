@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from cellsolve.data import Array, as_points, lift
 from cellsolve.potentials import Potential, as_potential
+from cellsolve.replacing import replacing
 
 #: columns of the response matrix whose smallest singular value, relative to the largest after scaling them to unit
 #: length, is below this are treated as dependent: a null direction moves the fit by about this much, a few
@@ -233,7 +234,7 @@ class SparseMeasure:
     # -- files and other libraries --------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write a JSON file; floats are written so that they are read back bit for bit."""
+        """Write a JSON file, which appears when it is whole; floats are read back bit for bit."""
         content = {
             "format": FORMAT,
             "fit_bias": self.fit_bias,
@@ -244,7 +245,8 @@ class SparseMeasure:
             "offset": None if self.offset is None else self.offset.tolist(),
             "linear": None if self.linear is None else self.linear.tolist(),
         }
-        Path(path).write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+        with replacing(path) as draft:
+            draft.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> SparseMeasure:

@@ -170,6 +170,26 @@ def test_a_proof_holds_for_whatever_data_it_is_checked_on():
     assert "NaN" in certificate.check(X, y * np.nan).reason
 
 
+def test_files_are_replaced_only_by_whole_ones(tmp_path, monkeypatch):
+    solution = cs.solve([0.0, 1.0], [0.0, 1.0], lam=0.1)
+    path = tmp_path / "old.json"
+    path.write_text("precious")
+
+    def half(self, text, **options):
+        with self.open("w") as file:
+            file.write(text[: len(text) // 2])
+        raise OSError("disk full")
+
+    for saved in (solution.certificate, solution.measure):
+        with monkeypatch.context() as patch:
+            patch.setattr("pathlib.Path.write_text", half)
+            with pytest.raises(OSError, match="disk full"):
+                saved.save(path)
+        assert path.read_text() == "precious" and list(tmp_path.iterdir()) == [path]
+    solution.measure.save(path)
+    assert cs.SparseMeasure.load(path).n_neurons == solution.measure.n_neurons
+
+
 def test_older_and_newer_files_are_read(tmp_path):
     X, y = np.arange(5.0), np.array([0.0, 1.0, 0.0, 2.0, 1.0])
     problem, path = cs.Problem(X, y, lam=0.1), tmp_path / "c.json"
