@@ -97,22 +97,19 @@ def compare(
     Comparison
         After Ctrl-C with what there is.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     from cellsolve.training import train_network  # before the solve, so that a missing torch is told at once
 
     solution = solve(problem, progress=progress, **options)
     runs: dict[str, list[Any]] = {}
     if solution.status is Status.INTERRUPTED:
         return Comparison(problem, solution, runs)
-    with threadpool_limits(1):  # matrices this small are slower, up to a hundred times, when threads share them
-        for optimizer in optimizers:
-            for seed in range(seeds):
-                rates = {"optimizer": optimizer, "steps": steps, "lr": (lr or {}).get(optimizer)}
-                run = train_network(problem, width=width, random_state=seed, progress=progress, **rates)
-                runs.setdefault(optimizer, []).append(run)
-                if run.status == "interrupted":
-                    return Comparison(problem, solution, runs)
+    for optimizer in optimizers:
+        for seed in range(seeds):
+            rates = {"optimizer": optimizer, "steps": steps, "lr": (lr or {}).get(optimizer)}
+            run = train_network(problem, width=width, random_state=seed, progress=progress, **rates)
+            runs.setdefault(optimizer, []).append(run)
+            if run.status == "interrupted":
+                return Comparison(problem, solution, runs)
     return Comparison(problem, solution, runs)
 
 

@@ -227,6 +227,29 @@ def test_every_optimizer_brings_its_defaults(monkeypatch, optimizer):
     assert trained.objective == train(problem(), optimizer=optimizer, width=100, steps=20, lr=method.lr).objective
 
 
+def test_one_thread_while_a_small_network_trains(monkeypatch):
+    seen = []
+
+    class Watching(torch.optim.SGD):
+        def step(self, closure):
+            seen.append(torch.get_num_threads())
+            return super().step(closure)
+
+    monkeypatch.setitem(OPTIMIZERS, "watching", Optimizer(Watching, lr=1e-3, steps=1))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        train(problem(), optimizer="watching", steps=1)
+        with pytest.raises(ValueError, match="init_scale"):
+            train(problem(), init_scale=1e300)
+        assert torch.get_num_threads() == 3
+        monkeypatch.setattr("cellsolve.training.network.ONE_THREAD", 30 * 12 - 1)
+        train(problem(), optimizer="watching", steps=1)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 3]
+
+
 # -- when it does not go well -------------------------------------------------------------------------------
 
 
