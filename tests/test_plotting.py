@@ -175,6 +175,23 @@ def test_neuron_space_without_biases_and_with_outputs(plane):
     assert ax.get_ylim()[0] == 0
 
 
+@pytest.mark.parametrize("count, width", [(2, 11), (3, 12)])
+def test_legends_and_bars_stay_off_the_axes_beside_them(line, plane, count, width):
+    figure, axes = plt.subplots(1, count, figsize=(width, 4))
+    for k, ax in enumerate(axes):
+        x, y, solution = (line, plane)[k % 2]
+        plotting.plot_neuron_space(unproven(solution), x, y, ax)
+    figure.draw_without_rendering()
+    for ax in axes:
+        legend = ax.get_legend().get_window_extent()
+        assert figure.bbox.y0 <= legend.y0 and legend.y1 <= figure.bbox.y1
+        assert not any(legend.overlaps(other.get_window_extent()) for other in axes if other is not ax)
+        note = next(text for text in ax.findobj(plt.Text) if "not proven" in text.get_text()).get_window_extent()
+        assert figure.bbox.y0 <= note.y0 and note.y1 <= figure.bbox.y1 and not note.overlaps(legend)
+    for bar in axes[1].child_axes:
+        assert bar.get_window_extent().height <= axes[1].get_window_extent().height
+
+
 def test_path(line):
     x, y, _ = line
     solutions = cs.path(x, y, n_lams=6)

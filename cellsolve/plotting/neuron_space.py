@@ -17,7 +17,7 @@ CIRCLE, PIXELS = 20_000, 420
 
 
 def plot_neuron_space(solution: Solution, X: ArrayLike, y: ArrayLike, ax: Any = None) -> Any:
-    r"""Draw the dual function over all neurons, the borders of the cells and the atoms of the solution.
+    r"""Draw the dual function over all neurons, the borders of the cells, one a data point, and the solution's neurons.
 
     The dual function is drawn as :math:`\varphi_\alpha(\theta) / (\lambda w(\theta))` (without :math:`\lambda` for
     interpolation), for the dual vector scaled as the certificate scales it: a proof is that it stays within -1 and 1,
@@ -49,7 +49,8 @@ def plot_neuron_space(solution: Solution, X: ArrayLike, y: ArrayLike, ax: Any = 
     sizes = np.linalg.norm(weights, axis=1) * problem.neuron_costs(solution.measure.neurons)
     signs = np.sign(weights[:, 0]) if problem.n_outputs == 1 else np.ones(len(theta))
     ax = (_circle if D == 2 else _sphere)(dual, theta, sizes, signs, ax)
-    style.note_unproven(ax, solution, pad=24)  # above the legend
+    style.legend_above(ax)
+    style.note_unproven(ax, solution, y=1 if D == 2 else 0, pad=-10)  # above the bound, or below the hemispheres
     return ax
 
 
@@ -77,6 +78,8 @@ def _parts(theta: Array) -> list[Array]:
 
 
 def _circle(dual: _Dual, atoms: Array, sizes: Array, signs: Array, ax: Any) -> Any:
+    from matplotlib.ticker import MaxNLocator
+
     problem = dual.problem
     ax = style.axes_or_new(ax, (7.2, 3.9))
     style.bare(ax)
@@ -88,7 +91,7 @@ def _circle(dual: _Dual, atoms: Array, sizes: Array, signs: Array, ax: Any) -> A
 
     width = np.clip(60 / len(borders), 0.2, 0.8)
     ax.vlines(borders, 1.22 * floor, 1.22, color=style.PALE, linewidth=width, zorder=0)
-    ax.plot([], color=style.PALE, linewidth=1.5, label="cell border (a data point)")
+    ax.plot([], color=style.PALE, linewidth=1.5, label="cell border")
     for bound in {floor, 1.0} - {0.0}:
         ax.axhline(bound, color=style.DARK, linewidth=1, dashes=(5, 3), label="bound" if bound == 1 else None)
     ax.plot(angle, values, color=style.DARK, linewidth=1.5, label="dual function")
@@ -107,9 +110,9 @@ def _circle(dual: _Dual, atoms: Array, sizes: Array, signs: Array, ax: Any) -> A
                 label=name if problem.n_outputs == 1 else "neuron",
             )
     names = "(a, b)" if problem.fit_bias else "(a_1, a_2)"
-    ax.set(xlim=(-180, 180), ylim=(1.22 * floor, 1.22), xticks=range(-180, 181, 45))
+    ax.set(xlim=(-180, 180), ylim=(1.22 * floor, 1.22))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1.8, 4.5, 9, 10]))  # 45 degrees, or 90 where it is narrow
     ax.set(xlabel=f"angle of the neuron ${names}$, degrees", ylabel=dual.label)
-    style.plain_legend(ax, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.6)
     return ax
 
 
@@ -142,17 +145,17 @@ def _sphere(dual: _Dual, atoms: Array, sizes: Array, signs: Array, ax: Any) -> A
         lines = LineCollection(arcs, colors=style.BLACK, linewidths=width, alpha=0.45, zorder=1)
         lines.set_clip_path(frame)
         ax.add_collection(lines)
-        ax.text(centre, -1.07, f"neurons with ${last} {'>' if pole > 0 else '<'} 0$", ha="center", va="top")
+        ax.text(centre, -1.07, f"${last} {'>' if pole > 0 else '<'} 0$", ha="center", va="top")
     for theta, area in zip(atoms, style.areas(sizes, 14)):
         pole = 1.0 if theta[2] >= 0 else -1.0
         place = theta[:2] / np.sqrt(1 + abs(theta[2])) + [-1.06 * pole, 0]
         ax.scatter(*place, s=area, color=style.BLACK, edgecolor="white", linewidths=1.2, zorder=3, clip_on=False)
     ax.scatter([], [], color=style.BLACK, label="neuron of the solution")
-    ax.plot([], color=style.GREY, linewidth=0.8, label="cell border (a data point)")
-    style.plain_legend(ax, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    ax.plot([], color=style.GREY, linewidth=0.8, label="cell border")
     ax.set(xlim=(-2.1, 2.1), ylim=(-1.22, 1.04))
     ax.set_axis_off()
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, label=dual.label, ticks=[-1, -0.5, 0, 0.5, 1])
+    bar = ax.inset_axes([1.02, 0.12, 0.03, 0.8])  # which keeps the height of the hemispheres, however narrow they are
+    ax.figure.colorbar(image, cax=bar, label=dual.label, ticks=[-1, -0.5, 0, 0.5, 1])
     return ax
 
 

@@ -57,11 +57,11 @@ def bare(ax: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def note_unproven(ax: Any, network: Any, pad: float = 6.0) -> None:
-    """Write above the axes that a solution is not proven optimal, and how far it can be from it."""
+def note_unproven(ax: Any, network: Any, **place: Any) -> None:
+    """Write as a title that a solution is not proven optimal, and how far it can be from it."""
     if isinstance(network, Solution) and network.status != Status.OPTIMAL:
         text = f"not proven optimal ({network.status.replace('_', ' ')}): gap {network.gap:.1e}"
-        ax.set_title(text, loc="right", fontsize="small", color=VERMILLION, pad=pad)
+        ax.set_title(text, loc="right", fontsize="small", color=VERMILLION, **place)
 
 
 def plain_legend(ax: Any, **options: Any) -> Any:
@@ -71,6 +71,18 @@ def plain_legend(ax: Any, **options: Any) -> Any:
         handle.set_alpha(1)
         if hasattr(handle, "set_sizes"):
             handle.set_sizes([34])
+    return legend
+
+
+def legend_above(ax: Any) -> Any:
+    """Add a plain legend above the axes, in as many columns as leave the axes beside them alone."""
+    ax.apply_aspect()
+    width = 1.15 * ax.get_window_extent().width  # axes have a fifth of it between them
+    options = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.4, "handlelength": 1.6}
+    for columns in range(len(ax.get_legend_handles_labels()[0]), 0, -1):
+        legend = plain_legend(ax, ncols=columns, **options)
+        if legend.get_window_extent().width <= width:
+            break
     return legend
 
 
