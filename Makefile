@@ -26,6 +26,7 @@ lint: $(VENV)/with-test
 	@$(BIN)/ruff check .
 	@$(BIN)/python -m mypy
 
+bench: export OMP_NUM_THREADS = 1
 bench: $(VENV)/with-bench
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 

@@ -130,4 +130,6 @@ def print_table(title: str, lines: Sequence[Mapping[str, str]], caption: str | N
     for line in lines:
         table.add_row(*line.values())
     console = Console()
-    (console if console.is_terminal else Console(width=140)).print(table)
+    if not console.is_terminal:
+        console = Console(width=Console(width=10_000).measure(table).maximum)
+    console.print(table)

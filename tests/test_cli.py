@@ -173,6 +173,15 @@ def test_compare(data, capsys):
         assert word in out
 
 
+def test_a_table_that_goes_to_a_file_is_as_wide_as_it_needs_to_be(capsys):
+    from cellsolve.comparison import print_table
+
+    print_table("wide", [{"method": "x" * 150, "steps": "y" * 50}])
+    assert "x" * 150 in capsys.readouterr().out
+    print_table("narrow", [{"method": "x", "steps": "y"}])
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 40
+
+
 # -- bad input ----------------------------------------------------------------------------------------------------
 
 
