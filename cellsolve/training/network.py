@@ -129,12 +129,12 @@ def train_network(
     width : int
         Number of neurons K.
     optimizer : {"adam", "sgd", "lbfgs"}
-        Adam; gradient descent with momentum 0.9; L-BFGS with a strong Wolfe line search, most often the fastest
-        and the most accurate here. The first two lower their learning rate to zero along a cosine.
+        Adam, most often the most accurate here; gradient descent with momentum 0.9; L-BFGS with a strong Wolfe line
+        search, most often the fastest to a percent. The first two lower their learning rate to zero along a cosine.
     steps : int, optional
         Default 5000 for Adam, 10000 for gradient descent, 1000 for L-BFGS.
     lr : float, optional
-        Learning rate, default 0.01 for Adam, 0.03 for gradient descent, 1 for L-BFGS.
+        Learning rate, default 0.03 for Adam, 0.3 for gradient descent, 1 for L-BFGS (see the notes).
     init_scale : float
         Size of the first network's values relative to that of y (to 1 for labels). Its neurons are Gaussian as seen
         from data with mean 0 and variance 1 in every column, and balanced: :math:`\|\theta_k\| = \|c_k\|`.
@@ -153,6 +153,14 @@ def train_network(
     ------
     ValueError
         Arguments that do not fit together, ``lam=None``, or an optimizer that is not there.
+
+    Notes
+    -----
+    The default rates are measured: on four problems, (n, d, lam) = (20, 1, 1e-3), (200, 1, 1e-2), (50, 2, 1e-2) and
+    (150, 2, 1e-3), the median of three seeds is above the best network of any width by 6e-5, 2e-8, 3e-5 and 9e-3 with
+    Adam at 0.01, 7e-5, 3e-8, 1e-7 and 4e-3 at 0.03, 3e-5, 4e-8, 2e-7 and 6e-3 at 0.1; with gradient descent by 2e-1,
+    1e-2, 3e-3 and 7e-1 at 0.03, 3e-4, 1e-6, 5e-5 and 4e-2 at 0.3, 2e-4, 1e-9, 5e-5 and 1e-2 at 1, where single seeds
+    already failed at 2, and data that are all of one sign can diverge at 1.
     """
     problem = _as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     if optimizer not in OPTIMIZERS:

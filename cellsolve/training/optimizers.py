@@ -39,7 +39,7 @@ class Optimizer:
 
 #: one line an optimiser; every step sees all data
 OPTIMIZERS: dict[str, Optimizer] = {
-    "adam": Optimizer(lambda parameters, lr: torch.optim.Adam(parameters, lr), lr=1e-2, steps=5_000),
-    "sgd": Optimizer(lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9), lr=3e-2, steps=10_000),
+    "adam": Optimizer(lambda parameters, lr: torch.optim.Adam(parameters, lr), lr=3e-2, steps=5_000),
+    "sgd": Optimizer(lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9), lr=0.3, steps=10_000),
     "lbfgs": Optimizer(_RestartingLBFGS, lr=1.0, steps=1_000, decays=False),
 }
