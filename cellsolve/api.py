@@ -11,15 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cellsolve.cells import enumerate_lifted
-from cellsolve.cells.counting import count_if_affordable, general_position
 from cellsolve.certificate import Certificate
 from cellsolve.data import Array
 from cellsolve.losses import Loss
 from cellsolve.measure import SparseMeasure
-from cellsolve.oracles.ascent import AscentOracle
-from cellsolve.oracles.exhaustive import ExhaustiveOracle
-from cellsolve.potentials import POTENTIALS, Potential
+from cellsolve.oracles.choice import Oracle, choose_oracle
+from cellsolve.potentials import Potential
 from cellsolve.problem import Problem, Units, as_problem
 from cellsolve.solution import Solution, Status
 from cellsolve.solvers import Budget, Method, Options, choose
@@ -28,6 +25,8 @@ from cellsolve.solvers.zero import zero_level
 
 #: default relative gap
 TOL = 1e-6
+#: share of tol to which an oracle proves a supremum: the rest is for what the solvers leave
+ACCURACY = 0.1
 
 
 def solve(
@@ -61,14 +60,17 @@ def solve(
         Weight of the penalty.
     loss, penalty, free, fit_bias
         See `Problem`.
-    method : {"auto", "neurons", "all_cells"}
-        "neurons" generates neurons by the dual; "all_cells" is one convex program over every cell.
+    method : {"auto", "active_cells", "neurons", "all_cells"}
+        "active_cells" solves a small convex program over the cells that matter; "neurons" generates neurons by the
+        dual; "all_cells" is one convex program over every cell. "auto" is "active_cells" for one output, else
+        "neurons".
     tol : float, optional
         Relative gap to stop at, 1e-6 by default.
     max_time : float, optional
         Seconds, after which the best network so far is returned with the bound proven so far.
     max_cells : int, optional
-        Above this number of cells "neurons" goes on without a proof and "all_cells" refuses.
+        Up to this number of cells all of them are listed, to prove bounds with. Above it branch and bound proves them
+        for one output and at most 8 coordinates (biases count as one), nothing else does, and "all_cells" refuses.
     solver : {"CLARABEL", "ECOS", "SCS"}
         Convex solver of "all_cells".
     n_jobs : int, optional
@@ -189,8 +191,8 @@ def path(
     if unknown:
         raise TypeError(f"path got unknown arguments: {', '.join(sorted(unknown))}")
     problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
-    method_name, method = choose(options.get("method", "auto"), problem)
-    oracle = _oracle(problem.normalized()[0], method_name, method, **_oracle_options(options))
+    _, method = choose(options.get("method", "auto"), problem)
+    oracle = _oracle(problem.normalized()[0], method, **_oracle_options(options))
     if lams is None:
         if n_lams < 1 or not 0 < lam_min_ratio <= 1:
             raise ValueError("n_lams has to be at least 1 and lam_min_ratio in (0, 1].")
@@ -236,10 +238,8 @@ def lam_max(
         As in `solve`.
     """
     problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
-    name, method = choose("auto", problem)
-    oracle = _oracle(
-        problem.normalized()[0], name, method, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state
-    )
+    _, method = choose("auto", problem)
+    oracle = _oracle(problem.normalized()[0], method, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state)
     return _lam_max(problem, oracle)
 
 
@@ -334,7 +334,13 @@ def _solve(
     inside, units = problem.normalized()
     if oracle is None:
         oracle = _oracle(
-            inside, name, chosen, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state, progress=progress
+            inside,
+            chosen,
+            tol=tol,
+            max_cells=max_cells,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            progress=progress,
         )
     with _reporter(progress, units) as report:
         options = Options(
@@ -360,31 +366,21 @@ def _solve(
 
 
 def _oracle(
-    inside: Problem, name: str, method: Method, *, max_cells=None, n_jobs=None, random_state=None, progress=False
-) -> ExhaustiveOracle | AscentOracle:
-    """Return the exhaustive oracle where there are few enough cells, else the heuristic one, or refuse."""
-    if type(inside.penalty) not in POTENTIALS.values():
-        raise ValueError(
-            f"penalty is {inside.penalty!r}, a Potential of its own; no oracle proves bounds for it yet. "
-            f"Use one of {', '.join(POTENTIALS)}, or programs.group_lasso for the program without a proof."
-        )
-    limit = method.max_cells if max_cells is None else _count(max_cells, "max_cells")
-    n, D = inside.lifted.shape
-    count, exact = general_position(n, D), False
-    if count > limit and (method.needs_all_cells or count <= 50 * limit):  # degenerate data have fewer: worth counting
-        count, exact = count_if_affordable(inside.lifted)
-    if count <= limit:
-        return ExhaustiveOracle(inside, enumerate_lifted(inside.lifted, max_cells=limit, progress=progress), n_jobs)
-    if method.needs_all_cells:
-        number = f"{count} cells" if exact else "too many cells to count"
-        raise ValueError(
-            f"X has {number}, and method {name!r} takes max_cells={limit}; use method='neurons', or fewer rows."
-        )
-    return AscentOracle(inside, random_state=0 if random_state is None else random_state)
+    inside: Problem, method: Method, *, tol=None, max_cells=None, n_jobs=None, random_state=None, progress=False
+) -> Oracle:
+    return choose_oracle(
+        inside,
+        method.cells_of(inside) if max_cells is None else _count(max_cells, "max_cells"),
+        every_cell=method.needs_all_cells,
+        accuracy=ACCURACY * _positive(tol, "tol", TOL),
+        n_jobs=n_jobs,
+        random_state=0 if random_state is None else random_state,
+        progress=progress,
+    )
 
 
 def _oracle_options(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: options[key] for key in ("max_cells", "n_jobs", "random_state", "progress") if key in options}
+    return {key: options[key] for key in ("tol", "max_cells", "n_jobs", "random_state", "progress") if key in options}
 
 
 def _any_lam(X: Any, y: Any, **statement: Any) -> Problem:

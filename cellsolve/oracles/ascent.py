@@ -1,18 +1,31 @@
-"""A heuristic oracle for data with more cells than can be listed: sampled cells and local ascents.
-
-It finds violators and proves only the crude bound that needs no cells.
-"""
+"""A heuristic oracle: local ascents from many neurons. It finds violators and proves only the crude bound."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from cellsolve.data import Array
+from cellsolve.oracles.ascent_kernels import climb
+from cellsolve.oracles.cone_kernels import ABSOLUTE, EUCLIDEAN, FULL_LABEL_NOISE, LABEL_NOISE, PLAIN
 from cellsolve.oracles.pricing import Pricing
+from cellsolve.oracles.threads import over_blocks
 from cellsolve.problem import Problem
 
 #: ascent steps; each at least halves where it fails, so 40 of them settle a direction to rounding
 STEPS = 40
+#: starts that one call of the kernel takes
+BLOCK = 16
+
+
+def kernel_form(problem: Problem) -> tuple[int, Array]:
+    """Return the kind of the potential and the matrix M of ||M theta|| that the kernels take."""
+    potential = problem.penalty
+    if potential.depends_on_data:
+        return FULL_LABEL_NOISE if potential.jumps else LABEL_NOISE, np.zeros((0, problem.lifted.shape[1]))
+    M = potential.cell_matrices(np.zeros((1, problem.n), dtype=bool), problem.lifted, problem.fit_bias)[0]
+    if potential.order == 1:
+        return ABSOLUTE, np.ascontiguousarray(M)
+    return PLAIN if np.array_equal(M, np.eye(problem.lifted.shape[1])) else EUCLIDEAN, np.ascontiguousarray(M)
 
 
 class AscentOracle:
@@ -22,91 +35,54 @@ class AscentOracle:
     ----------
     problem : Problem
     n_starts : int
-        Directions to start from; each also turned towards a random data point, and both with either sign.
+        Directions to start from in a round; each also turned towards a random data point, and both with either sign.
     random_state : int or Generator, optional
+    n_jobs : int, optional
+        joblib threads over the starts.
     """
 
-    def __init__(self, problem: Problem, n_starts: int = 50, random_state=None) -> None:
-        self.problem = problem
-        rng = np.random.default_rng(random_state)
-        lifted = problem.lifted
-        directions = rng.standard_normal((n_starts, lifted.shape[1]))
-        # hyperplanes through the data see more cells than uniform directions: aim each at a random point
-        aim = lifted[rng.integers(len(lifted), size=n_starts)]
-        norms = np.maximum(np.sum(aim**2, axis=1, keepdims=True), np.finfo(float).tiny)
-        shifted = directions - (np.sum(directions * aim, axis=1, keepdims=True) / norms) * aim
-        starts = np.concatenate([directions, shifted])
-        self.starts = np.concatenate([starts, -starts])
-        self.found = self.starts[:0]
+    proves = False
 
-    def price(self, alpha: Array, level: float, correction: Array | None = None) -> Pricing:
+    def __init__(self, problem: Problem, n_starts: int = 50, random_state=None, n_jobs: int | None = None) -> None:
+        self.problem = problem
+        self.n_jobs = n_jobs
+        self.kind, self.M = kernel_form(problem)
+        self.sizes = np.linalg.norm(problem.lifted, axis=1)
+        self.rng = np.random.default_rng(random_state)
+        self.n_starts = n_starts
+        self.found = np.zeros((0, problem.lifted.shape[1]))
+
+    def price(self, alpha: Array, level: float, correction: Array | None = None, prove: bool = True) -> Pricing:
         """Return the neurons found above `level`; the supremum is the potential's crude bound.
 
         Parameters
         ----------
-        alpha, level, correction
+        alpha, level, correction, prove
             As for `ExhaustiveOracle.price`.
         """
         problem = self.problem
         size = np.abs(alpha) if correction is None else np.abs(alpha) + correction
         signed = np.copysign(size, alpha)
         supremum = problem.penalty.crude_bound(signed, problem.lifted, problem.fit_bias)
-        theta, ratios = self._climb(np.concatenate([self.found, self.starts]), alpha)
-        above = ratios > level
-        theta, ratios = theta[above], ratios[above]
+        theta, ratios = self.climb(np.concatenate([self.found, self._starts()]), alpha, level)
+        if len(theta):
+            self.found = theta[: 2 * self.n_starts]
+        return Pricing(supremum, theta, ratios, exhaustive=False)
+
+    def climb(self, theta: Array, alpha: Array, level: float) -> tuple[Array, Array]:
+        """Return the neurons above `level` that are uphill from `theta`, and their ratios, the largest first."""
+        theta, ratios = np.array(theta), np.empty(len(theta))
+        fixed = self.problem.lifted, np.ascontiguousarray(alpha), self.kind, self.M, self.sizes
+        over_blocks(self.n_jobs, len(theta), lambda a, b: climb(*fixed, theta[a:b], ratios[a:b], STEPS), BLOCK)
         order = np.argsort(-ratios, kind="stable")
-        if len(order):
-            self.found = theta[order][: len(self.starts) // 2]
-        return Pricing(supremum, theta[order], ratios[order], exhaustive=False)
+        order = order[ratios[order] > level]
+        return theta[order], ratios[order]
 
-    def _climb(self, theta: Array, alpha: Array) -> tuple[Array, Array]:
-        theta = theta / np.linalg.norm(theta, axis=1, keepdims=True)
-        ratio, gradient = self._ratio_and_gradient(theta, alpha)
-        step = np.full(len(theta), 1.0)
-        for _ in range(STEPS):
-            length = np.linalg.norm(gradient, axis=1)
-            going = (length > 0) & (step > 1e-10)
-            if not going.any():
-                break
-            trial = theta[going] + (step[going] / length[going])[:, None] * gradient[going]
-            trial /= np.linalg.norm(trial, axis=1, keepdims=True)
-            new_ratio, new_gradient = self._ratio_and_gradient(trial, alpha)
-            better = new_ratio > ratio[going]
-            where = np.flatnonzero(going)
-            up, down = where[better], where[~better]
-            theta[up], ratio[up], gradient[up] = trial[better], new_ratio[better], new_gradient[better]
-            step[up] *= 1.5
-            step[down] *= 0.4
-        return theta, ratio
-
-    def _ratio_and_gradient(self, theta: Array, alpha: Array) -> tuple[Array, Array]:
-        """|phi| / w and the tangential part of its gradient, with w's gradient by the chain rule of the potential."""
-        problem = self.problem
-        lifted = problem.lifted
-        pre = theta @ lifted.T
-        active = pre > 0
-        phi = np.where(active, pre, 0.0) @ alpha  # (K, m)
-        size = np.linalg.norm(phi, axis=1)
-        direction = np.divide(phi, size[:, None], out=np.zeros_like(phi), where=size[:, None] > 0)
-        up = (active * (direction @ alpha.T)) @ lifted
-        cost = problem.neuron_costs(theta)
-        live = cost > 1e-12 * np.linalg.norm(theta, axis=1)
-        safe = np.where(live, cost, 1.0)
-        down = self._cost_gradient(theta, pre, active, safe)
-        ratio = np.where(live, size / safe, 0.0)
-        gradient = np.where(live[:, None], (up - ratio[:, None] * down) / safe[:, None], 0.0)
-        gradient -= np.sum(gradient * theta, axis=1, keepdims=True) * theta
-        return ratio, gradient
-
-    def _cost_gradient(self, theta, pre, active, cost):
-        potential, problem = self.problem.penalty, self.problem
-        if potential.order == 1:
-            return np.sign(theta)
-        if potential.depends_on_data:
-            squares = np.mean(np.where(active, pre, 0.0) ** 2, axis=1)
-            factor = np.divide(cost**2, squares, out=np.zeros_like(cost), where=squares > 0)
-            return (np.where(active, pre, 0.0) @ problem.lifted) * (factor / (problem.n * cost))[:, None]
-        down = theta / cost[:, None]
-        if potential.free_constant(problem.fit_bias):
-            down[:, -1] = 0.0
-        return down
+    def _starts(self) -> Array:
+        """Fresh directions, and the same turned so that their hyperplanes meet random points: both see other cells."""
+        lifted = self.problem.lifted
+        directions = self.rng.standard_normal((self.n_starts, lifted.shape[1]))
+        aim = lifted[self.rng.integers(len(lifted), size=self.n_starts)]
+        norms = np.maximum(np.sum(aim**2, axis=1, keepdims=True), np.finfo(float).tiny)
+        turned = directions - (np.sum(directions * aim, axis=1, keepdims=True) / norms) * aim
+        return np.concatenate([directions, turned, -directions, -turned])

@@ -11,11 +11,14 @@ from cellsolve.oracles.families import ConeFamily, cone_family, round_families
 from cellsolve.oracles.pricing import Pricing
 from cellsolve.oracles.responses import ResponseFamily, least_neuron
 from cellsolve.oracles.spheres import sphere_suprema
+from cellsolve.oracles.threads import over_blocks
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
 
 #: how far, relative to its length, a neuron is moved off a border: far more than rounding, far less than shows in a gap
 OFF_BORDER = 1e-10
+#: cells that one call of a kernel takes
+BLOCK = 2**13
 
 
 class ExhaustiveOracle:
@@ -36,6 +39,8 @@ class ExhaustiveOracle:
     arrangement is refined by the coordinate hyperplanes, which makes w linear on its cells.
     """
 
+    proves = True
+
     def __init__(self, problem: Problem, cells: CellArrangement, n_jobs: int | None = None) -> None:
         self.problem = problem
         self.n_jobs = n_jobs
@@ -52,7 +57,7 @@ class ExhaustiveOracle:
             self.cells = cells
             self.families = round_families(problem, cells)
 
-    def price(self, alpha: Array, level: float, correction: Array | None = None) -> Pricing:
+    def price(self, alpha: Array, level: float, correction: Array | None = None, prove: bool = True) -> Pricing:
         """Bound sup ||phi_alpha|| / w and return the best neuron of every cell whose ratio exceeds `level`.
 
         Parameters
@@ -62,6 +67,8 @@ class ExhaustiveOracle:
         level : float
         correction : (n, m), optional
             Bounds on |alpha' - alpha|: the supremum then holds for the exact alpha'.
+        prove : bool
+            No matter here: the bound is proven in any case.
         """
         q, slack = self._sums(alpha, correction)
         best = [self._price_family(family, alpha, correction, q, slack, level) for family in self.families]
@@ -76,7 +83,8 @@ class ExhaustiveOracle:
         """Return q_s = sum of x~_i alpha_i^T over active points (S, D, m), and bounds (D, m) on its error."""
         lifted, (n, m) = self.problem.lifted, alpha.shape
         q = np.empty((len(self.cells), lifted.shape[1], m))
-        _over_blocks(self.n_jobs, len(q), lambda a, b: kernels.cell_sums(self.cells.packed[a:b], lifted, alpha, q[a:b]))
+        packed = self.cells.packed
+        over_blocks(self.n_jobs, len(q), lambda a, b: kernels.cell_sums(packed[a:b], lifted, alpha, q[a:b]), BLOCK)
         absolute = np.abs(lifted).T @ np.abs(alpha)
         slack = (n + 4) * UNIT * absolute  # gamma_n of a sum of n rounded products, with room for this line
         if correction is not None:
@@ -120,7 +128,7 @@ class ExhaustiveOracle:
                 part = (q[a:b], slack[a:b], values[a:b], errors[a:b], found[a:b])
                 kernels.round_suprema(family.indptr[a : b + 1], *fixed, T, *part)
 
-        _over_blocks(self.n_jobs, S, block)
+        over_blocks(self.n_jobs, S, block, BLOCK)
         return values, errors, found
 
     def _neurons(self, family: ConeFamily, directions: Array, members: np.ndarray) -> Array:
@@ -175,15 +183,3 @@ def _response_sums(family: ResponseFamily, alpha: Array, correction: Array | Non
     if correction is not None:
         slack += np.einsum("sir,ij->srj", np.abs(maps), correction) * (1 + (len(alpha) + 4) * UNIT)
     return q, slack
-
-
-def _over_blocks(n_jobs: int | None, count: int, work) -> None:
-    """Run work(start, stop) over blocks of 0..count, on joblib threads where asked for."""
-    blocks = [(start, min(count, start + 2**13)) for start in range(0, count, 2**13)]
-    if n_jobs in (None, 1) or len(blocks) < 2:
-        for start, stop in blocks:
-            work(start, stop)
-        return
-    from joblib import Parallel, delayed
-
-    Parallel(n_jobs=n_jobs, prefer="threads")(delayed(work)(start, stop) for start, stop in blocks)

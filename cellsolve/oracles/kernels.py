@@ -20,12 +20,35 @@ SETTLED = 4e-15
 
 
 @njit(cache=True, nogil=True)
+def copy(target, source):
+    """target[:] = source, for vectors: a slice assignment takes numba seconds to compile."""
+    for c in range(len(source)):
+        target[c] = source[c]
+
+
+@njit(cache=True, nogil=True)
+def fill(target, value):
+    """target[:] = value."""
+    for c in range(len(target)):
+        target[c] = value
+
+
+@njit(cache=True, nogil=True)
+def norm(v):
+    """Euclidean length."""
+    total = 0.0
+    for c in range(len(v)):
+        total += v[c] * v[c]
+    return np.sqrt(total)
+
+
+@njit(cache=True, nogil=True)
 def cone_residual(H, p, beta, residual):
     """Minimise |p + H^T beta| over beta >= 0 (Lawson and Hanson); fill beta (k,), residual (D,), return its length."""
     k, D = H.shape
-    beta[:] = 0.0
-    residual[:] = p
-    size = np.sqrt(np.sum(p * p))
+    fill(beta, 0.0)
+    copy(residual, p)
+    size = norm(p)
     if size == 0.0:
         return 0.0
     passive = np.empty(D, np.int64)
@@ -97,7 +120,7 @@ def cone_residual(H, p, beta, residual):
         for a in range(D):
             for c in range(D):
                 residual[c] += beta[passive[a]] * H[passive[a], c]
-    return np.sqrt(np.sum(residual * residual))
+    return norm(residual)
 
 
 @njit(cache=True, nogil=True)
@@ -170,7 +193,7 @@ def _from_multipliers(H, row_errors, weights, p, p_error, beta, residual):
                 size += weights[c] * abs(beta[j] * H[j, c])
                 rows += weights[c] * beta[j] * row_errors[j, c]
             terms += 1
-    length = np.sqrt(np.sum(residual * residual)) * (1.0 + (D + 4) * UNIT)
+    length = norm(residual) * (1.0 + (D + 4) * UNIT)
     return length, (p_error + rows + (2 * terms + 2) * UNIT * size) * (1.0 + (64 + 4 * k) * UNIT)
 
 
@@ -209,7 +232,7 @@ def round_value(H, H_error, weights, T, q, slack, beta, p, residual):
     _, error = _from_multipliers(H, H_error, weights, p, p_error, beta, residual)
     error += weights[last] * abs(residual[last])
     residual[last] = 0.0
-    return np.sqrt(np.sum(residual * residual)) * (1.0 + (len(p) + 4) * UNIT), error * (1.0 + 4 * UNIT)
+    return norm(residual) * (1.0 + (len(p) + 4) * UNIT), error * (1.0 + 4 * UNIT)
 
 
 @njit(cache=True, nogil=True)
@@ -250,7 +273,7 @@ def ray_suprema(indptr, rows, row_errors, weights, linear, q, slack, start, rati
     for s in range(S):
         H, H_error = rows[indptr[s] : indptr[s + 1]], row_errors[indptr[s] : indptr[s + 1]]
         ratio = start
-        directions[s] = 0.0
+        fill(directions[s], 0.0)
         size = 0.0
         for _ in range(60):
             p_error = 0.0
@@ -266,6 +289,6 @@ def ray_suprema(indptr, rows, row_errors, weights, linear, q, slack, start, rati
             if cost <= 0.0 or size * size <= 1e-15 * ratio * cost:
                 break
             ratio += size * size / cost
-            directions[s] = residual
+            copy(directions[s], residual)
         ratios[s] = ratio
         errors[s] += size  # what the multipliers leave over: <r, theta> <= |r| ||theta||_1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cellsolve.problem import Problem
+from cellsolve.solvers.active_cells import solve_active_cells
 from cellsolve.solvers.all_cells import solve_all_cells
 from cellsolve.solvers.generation import Budget, Outcome
 from cellsolve.solvers.neurons import solve_neurons
@@ -23,21 +24,37 @@ class Method:
     run : callable
         (problem, oracle, options) -> Outcome.
     max_cells : int
-        Cells that it takes by default.
+        Cells that are listed by default.
+    max_data_cells : int, optional
+        The same where w depends on the data, if that differs.
     needs_all_cells : bool
         Whether it refuses data with more cells than that, instead of going on without a proof.
     single_output : bool
         Whether it takes one output only.
+    no_jumps : bool
+        Whether w has to be continuous between cells: a neuron on a border belongs to no one cell.
     """
 
     run: Callable[..., Outcome]
     max_cells: int
+    max_data_cells: int | None = None
     needs_all_cells: bool = False
     single_output: bool = False
+    no_jumps: bool = False
+
+    def cells_of(self, problem: Problem) -> int:
+        """Return how many cells of this problem are listed by default."""
+        other = self.max_data_cells if problem.penalty.depends_on_data else None
+        return self.max_cells if other is None else other
 
 
-#: `max_cells` is what a round takes about a second for (neurons: microseconds a cell; all_cells: one convex program)
+#: `max_cells` is what a round takes about a second for (neurons: microseconds a cell; all_cells: one convex program).
+#: active_cells lists them only where that is quicker than branch and bound, or where that may not end: points whose
+#: responses are dependent beside the inactive cell, under label noise
 METHODS: dict[str, Method] = {
+    "active_cells": Method(
+        solve_active_cells, max_cells=2_000, max_data_cells=250_000, single_output=True, no_jumps=True
+    ),
     "neurons": Method(solve_neurons, max_cells=250_000),
     "all_cells": Method(solve_all_cells, max_cells=20_000, needs_all_cells=True, single_output=True),
 }
@@ -52,9 +69,14 @@ def choose(name: str, problem: Problem) -> tuple[str, Method]:
         An unknown name, or a method that cannot take the problem.
     """
     if name == "auto":
-        name = "neurons"
+        name = "active_cells" if problem.n_outputs == 1 and not problem.penalty.jumps else "neurons"
     if name not in METHODS:
         raise ValueError(f"method is {name!r}; choose 'auto' or one of {', '.join(METHODS)}.")
     if METHODS[name].single_output and problem.n_outputs > 1:
-        raise ValueError(f"method {name!r} takes one output, y has {problem.n_outputs}; use method='neurons'.")
+        raise ValueError(f"method {name!r} takes one output, y has {problem.n_outputs}; use method='auto'.")
+    if METHODS[name].no_jumps and problem.penalty.jumps:
+        raise ValueError(
+            f"penalty is {problem.penalty!r}, which jumps between cells; method {name!r} does not take that, "
+            "use method='neurons'."
+        )
     return name, METHODS[name]

@@ -7,8 +7,8 @@ import numpy as np
 from cellsolve.problem import Problem
 from cellsolve.programs import group_lasso
 from cellsolve.solution import Round, Status
+from cellsolve.solvers.conic import MasterSolution
 from cellsolve.solvers.generation import Outcome, lower_bound_of
-from cellsolve.solvers.neuron_master import MasterSolution
 from cellsolve.solvers.options import Options
 
 #: weights below this share of the norm are what an interior-point method leaves where a weight should be zero

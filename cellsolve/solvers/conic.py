@@ -1,4 +1,4 @@
-"""Program (L) as plain arrays: the columns of a neuron, the rows of a loss."""
+"""What the masters share: the loss as rows of a conic program, and the call of Clarabel."""
 
 from __future__ import annotations
 
@@ -9,6 +9,27 @@ from scipy import sparse
 
 from cellsolve.data import Array
 from cellsolve.problem import Problem
+
+#: asked of the convex solvers. Not trusted: the certificate measures what they reached
+ACCURACY = 1e-10
+
+
+class SolverFailure(Exception):
+    """A convex solver gave no usable answer."""
+
+
+class OutOfTime(SolverFailure):
+    """A convex solver was stopped by its time limit."""
+
+
+@dataclass(frozen=True)
+class MasterSolution:
+    """Neurons theta (K, D) with w = 1, weights (K, m), coefficients (k, m) of the free part, dual vector (n, m)."""
+
+    theta: Array
+    weights: Array
+    coefficients: Array
+    alpha: Array
 
 
 @dataclass(frozen=True)
@@ -64,4 +85,40 @@ def loss_block(problem: Problem) -> LossBlock:
         np.concatenate(bounds) if bounds else np.zeros(0),
         sparse.vstack(cones, format="csc") if cones else empty,
         np.concatenate(offsets) if offsets else np.zeros(0),
+    )
+
+
+def run_clarabel(P, q: Array, rows: list, bounds: list[Array], cones: list, max_time: float) -> tuple[Array, Array]:
+    """Minimise x^T P x / 2 + q^T x subject to bounds - rows x in the cones; return x and the dual z.
+
+    Raises
+    ------
+    OutOfTime
+        `max_time` seconds did not suffice.
+    SolverFailure
+        Clarabel has no usable answer; a poor one is one, since the certificate judges.
+    """
+    import clarabel
+
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.max_threads = 1
+    settings.time_limit = max_time
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
+    matrix = sparse.vstack(rows, format="csc")
+    solution = clarabel.DefaultSolver(P, q, matrix, np.concatenate(bounds), cones, settings).solve()
+    if solution.status == clarabel.SolverStatus.MaxTime:
+        raise OutOfTime("Clarabel")
+    x, z = np.array(solution.x), np.array(solution.z)
+    if "Infeasible" in str(solution.status) or not (np.isfinite(x).all() and np.isfinite(z).all()):
+        raise SolverFailure(f"Clarabel: {solution.status}")
+    return x, z
+
+
+def widen(matrix, before: int, size: int) -> sparse.csc_matrix:
+    """Put zero columns around a block."""
+    after = size - before - matrix.shape[1]
+    return sparse.hstack(
+        [sparse.csc_matrix((matrix.shape[0], before)), matrix, sparse.csc_matrix((matrix.shape[0], after))],
+        format="csc",
     )

@@ -11,8 +11,9 @@ from cellsolve.data import Array, fingerprint
 from cellsolve.measure import SparseMeasure
 from cellsolve.problem import Problem, Units
 from cellsolve.solution import Status
+from cellsolve.solvers.conic import MasterSolution, SolverFailure
 from cellsolve.solvers.generation import Budget, Outcome, lower_bound_of
-from cellsolve.solvers.neuron_master import MasterSolution, SolverFailure, neuron_master
+from cellsolve.solvers.neuron_master import neuron_master
 from cellsolve.solvers.polish import can_polish, polish
 
 #: distances of directions within which neurons are tried as one, the widest first

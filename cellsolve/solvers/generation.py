@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +13,12 @@ from cellsolve.certificate import relative_gap
 from cellsolve.data import Array
 from cellsolve.problem import Problem
 from cellsolve.solution import Round, Status
-from cellsolve.solvers.neuron_master import MasterSolution, NeuronMaster, OutOfTime, SolverFailure
+from cellsolve.solvers.conic import MasterSolution, OutOfTime, SolverFailure
 
 #: rounds without progress after which the loop ends: fewer would stop on the plateaus of degenerate duals
 PATIENCE = 12
 #: the same for an oracle that proves nothing: the tail of a search without a bound is long and worth little
 UNPROVEN_PROGRESS, UNPROVEN_PATIENCE = 1e-3, 3
-#: rounds without weight after which a neuron is forgotten
-IDLE = 2
 #: progress of a round: the gap shrinks by a tenth, or the objective falls by this share of tol
 PROGRESS = 0.1
 
@@ -61,7 +60,7 @@ class Outcome:
 
 def generate(
     problem: Problem,
-    master: NeuronMaster,
+    master: Any,
     oracle,
     budget: Budget,
     tol: float,
@@ -70,7 +69,16 @@ def generate(
     """Alternate master and oracle until the gap is at most `tol`, nothing violates, or the budget is spent.
 
     The bound of a round is that of its dual vector shrunk by the oracle's supremum (theory of the certificate); the
-    best one is kept, since the dual vectors of column generation wander.
+    best one is kept, since the dual vectors of column generation wander. A proof is asked for only where it may end
+    the loop: when the neurons found leave no gap, or are none that the master does not know.
+
+    Parameters
+    ----------
+    master
+        solve(max_time) -> MasterSolution; add(theta, signs) -> how many are new, at most `most` are offered a round;
+        after(solution), which may forget and add on its own; `wanders`, whether its dual vectors need a center.
+    oracle
+        price(alpha, level, prove=...) -> Pricing; `proves`, whether it can.
     """
     history: list[Round] = []
     best: Outcome | None = None
@@ -78,8 +86,7 @@ def generate(
     if not problem.interpolates:
         lower_best = problem.dual_value(alpha_best)
     center = None
-    quiet, last, proves = 0, np.inf, True
-    idle: dict[bytes, int] = {}
+    quiet, last, proves = 0, np.inf, oracle.proves
     status = Status.STALLED
     try:
         while True:
@@ -88,13 +95,13 @@ def generate(
             except SolverFailure as failure:
                 if best is None:
                     raise ValueError(
-                        f"the first program, on {len(master.theta)} neurons, was not solved ({failure}): X has columns "
-                        "or offsets on scales too far apart for the convex solver. Centre and rescale X."
+                        f"the first program, on {len(master)} neurons or cells, was not solved ({failure}): X has "
+                        "columns or offsets on scales too far apart for the convex solver. Centre and rescale X."
                     ) from failure
                 status = Status.TIME_LIMIT if isinstance(failure, OutOfTime) else Status.STALLED
                 break
             norm = float(np.linalg.norm(solution.weights, axis=1).sum())
-            fit = master.columns @ solution.weights + problem.basis @ solution.coefficients
+            fit = problem.responses(solution.theta) @ solution.weights + problem.basis @ solution.coefficients
             objective = problem.objective_of(fit, norm)
             if best is None or objective < best.objective or problem.interpolates:
                 best = Outcome(solution, objective, alpha_best, lower_best, status, history)
@@ -103,17 +110,25 @@ def generate(
             fell = objective < last - enough * abs(objective)
             last = min(last, objective)
             found = 0
-            candidates = [solution.alpha] if center is None else [solution.alpha, 0.5 * (solution.alpha + center)]
+            candidates = [solution.alpha]
+            if master.wanders and center is not None:
+                candidates.append(0.5 * (solution.alpha + center))
             for raw in candidates:
                 alpha = problem.dual_candidate(raw)
-                pricing = oracle.price(alpha, problem.level)
+                pricing = oracle.price(alpha, problem.level, prove=False)
+                new = _offer(master, alpha, pricing)
+                if not pricing.exhaustive and proves:
+                    largest = float(pricing.ratios[0]) if len(pricing.ratios) else 0.0
+                    hoped = lower_bound_of(problem, alpha, max(largest, problem.level))
+                    if not new or relative_gap(best.objective, hoped, problem.scale) <= tol:
+                        pricing = oracle.price(alpha, problem.level)
+                        new += _offer(master, alpha, pricing)
                 lower = lower_bound_of(problem, alpha, pricing.supremum)
                 if lower > lower_best:
                     lower_best, alpha_best = lower, alpha
-                proves = pricing.exhaustive
-                found += master.add(_spread(pricing.theta, problem.n // 2 + 30))
+                found += new
             center = alpha_best
-            round_ = Round(budget.elapsed, best.objective, lower_best, len(master.theta))
+            round_ = Round(budget.elapsed, best.objective, lower_best, len(master))
             history.append(round_)
             if report is not None:
                 report(round_)
@@ -128,15 +143,19 @@ def generate(
             if budget.spent:
                 status = Status.TIME_LIMIT
                 break
-            _forget(master, solution, idle)
-            if problem.n_outputs == 1:
-                master.add(_averages(master, solution))
+            master.after(solution)
     except KeyboardInterrupt:
         if best is None:
             raise
         status = Status.INTERRUPTED
     best.alpha, best.lower_bound, best.status = alpha_best, lower_best, status
     return best
+
+
+def _offer(master, alpha: Array, pricing) -> int:
+    """Offer the neurons found to the master, each with the sign of its phi; return how many it did not know."""
+    theta = _spread(pricing.theta, master.most)
+    return master.add(theta, np.sign(master.problem.responses(theta).T @ alpha[:, 0]))
 
 
 def lower_bound_of(problem: Problem, alpha: Array, supremum: float) -> float:
@@ -164,30 +183,3 @@ def _spread(theta: Array, most: int) -> Array:
             near |= directions @ directions[k] > 1 - apart**2 / 2
             near[k] = True
     return theta[taken]
-
-
-def _forget(master: NeuronMaster, solution: MasterSolution, idle: dict[bytes, int]) -> None:
-    """Drop neurons that carried no weight for `IDLE` rounds, once there are many: a master costs by the column."""
-    count = len(solution.weights)
-    live = np.linalg.norm(solution.weights, axis=1)
-    live = live > 1e-9 * live.sum()
-    keys = [row.tobytes() for row in master.theta]
-    rounds = {key: 0 if k >= count or live[k] else idle.get(key, 0) + 1 for k, key in enumerate(keys)}
-    idle.clear()
-    idle.update(rounds)
-    if len(keys) > 2 * master.problem.n + 50:
-        master.keep(np.array([rounds[key] < IDLE for key in keys]))
-
-
-def _averages(master: NeuronMaster, solution: MasterSolution) -> Array:
-    """Sums of the neurons of one cell and sign: same fit there, no larger penalty (de Dios & Bruna, Lemma 4.5)."""
-    weights = solution.weights[:, 0]
-    size = np.abs(weights)
-    live = np.flatnonzero(size > 1e-9 * size.sum())
-    theta = solution.theta[live]
-    patterns = np.packbits(master.problem.lifted @ theta.T > 0, axis=0).T
-    keys = np.column_stack([patterns, (weights[live] > 0).astype(np.uint8)])
-    _, groups, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(counts), theta.shape[1]))
-    np.add.at(sums, groups.ravel(), size[live, None] * theta)
-    return sums[counts > 1]

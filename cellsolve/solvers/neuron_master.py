@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import sparse
 
 from cellsolve.data import Array
 from cellsolve.problem import Problem
-from cellsolve.solvers.conic import loss_block
+from cellsolve.solvers.conic import (
+    ACCURACY,
+    MasterSolution,
+    OutOfTime,
+    SolverFailure,
+    loss_block,
+    run_clarabel,
+    widen,
+)
 
-#: asked of the convex solvers. Not trusted: the certificate measures what they reached
-ACCURACY = 1e-10
-#: asked of HiGHS where it does not reach that: its own default
+#: asked of HiGHS where it does not reach ACCURACY: its own default
 LOOSE = 1e-7
-
 #: a neuron with w below this share of |theta| |x~| responds, or slopes, by rounding only
 ROUNDING = 1e-10
-
-
-class SolverFailure(Exception):
-    """A convex solver gave no usable answer."""
-
-
-class OutOfTime(SolverFailure):
-    """A convex solver was stopped by its time limit."""
-
-
-@dataclass(frozen=True)
-class MasterSolution:
-    """Neurons theta (K, D) with w = 1, weights (K, m), coefficients (k, m) of the free part, dual vector (n, m)."""
-
-    theta: Array
-    weights: Array
-    coefficients: Array
-    alpha: Array
+#: rounds without weight after which a neuron is forgotten
+IDLE = 2
 
 
 def neuron_master(problem: Problem) -> NeuronMaster:
@@ -47,13 +34,25 @@ def neuron_master(problem: Problem) -> NeuronMaster:
 class NeuronMaster:
     """Holds neurons with w = 1; `solve` weighs them."""
 
+    #: whether the dual vectors of successive rounds are far apart
+    wanders = True
+
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        #: neurons to be offered in one round
+        self.most = problem.n // 2 + 30
+        self._idle: dict[bytes, int] = {}
         self.theta = np.zeros((0, problem.lifted.shape[1]))
         self.columns = np.zeros((problem.n, 0))
 
-    def add(self, theta: Array) -> int:
-        """Add neurons that are not there yet, to rounding, and whose cost is not rounding; return how many."""
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    def add(self, theta: Array, signs: Array | None = None) -> int:
+        """Add neurons that are not there yet, to rounding, and whose cost is not rounding; return how many.
+
+        Their weights may have either sign, so `signs` does not matter.
+        """
         cost = self.problem.neuron_costs(theta)
         size = np.abs(theta) @ np.abs(self.problem.lifted).max(axis=0)
         real = (cost > ROUNDING * size) & (cost > 0)
@@ -81,8 +80,38 @@ class NeuronMaster:
         """
         raise NotImplementedError
 
+    def after(self, solution: MasterSolution) -> None:
+        """Forget neurons without weight, and add sums of those that share a cell."""
+        self._forget(solution)
+        if self.problem.n_outputs == 1:
+            self.add(self._sums(solution))
+
     def _append(self, columns: Array) -> None:
         """Tell the solver about new columns."""
+
+    def _forget(self, solution: MasterSolution) -> None:
+        """Drop neurons that carried no weight for `IDLE` rounds, once there are many: a master costs by the column."""
+        count = len(solution.weights)
+        live = np.linalg.norm(solution.weights, axis=1)
+        live = live > 1e-9 * live.sum()
+        keys = [row.tobytes() for row in self.theta]
+        idle = {key: 0 if k >= count or live[k] else self._idle.get(key, 0) + 1 for k, key in enumerate(keys)}
+        self._idle = idle
+        if len(keys) > 2 * self.problem.n + 50:
+            self.keep(np.array([idle[key] < IDLE for key in keys]))
+
+    def _sums(self, solution: MasterSolution) -> Array:
+        """Sums of the neurons of one cell and sign: same fit there, no larger penalty (de Dios & Bruna, Lemma 4.5)."""
+        weights = solution.weights[:, 0]
+        size = np.abs(weights)
+        live = np.flatnonzero(size > 1e-9 * size.sum())
+        theta = solution.theta[live]
+        patterns = np.packbits(self.problem.lifted @ theta.T > 0, axis=0).T
+        keys = np.column_stack([patterns, (weights[live] > 0).astype(np.uint8)])
+        _, groups, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+        sums = np.zeros((len(counts), theta.shape[1]))
+        np.add.at(sums, groups.ravel(), size[live, None] * theta)
+        return sums[counts > 1]
 
 
 def _new_rows(fresh: Array, known: Array) -> np.ndarray:
@@ -235,49 +264,24 @@ class ConicMaster(NeuronMaster):
             bounds.append(right)
         cones.append(clarabel.ZeroConeT(n * m))
         if block is not None and len(block.bounds):
-            rows.append(_widen(block.rows, 0, size))
+            rows.append(widen(block.rows, 0, size))
             bounds.append(block.bounds)
             cones.append(clarabel.NonnegativeConeT(len(block.bounds)))
         if m == 1 and K:
-            rows.append(_widen(-sparse.identity(K * per), start, size))
+            rows.append(widen(-sparse.identity(K * per), start, size))
             bounds.append(np.zeros(K * per))
             cones.append(clarabel.NonnegativeConeT(K * per))
         elif K:
             swap = np.concatenate([[m], np.arange(m)])  # Clarabel's cone wants (t, z)
             order = (np.arange(K)[:, None] * per + swap).ravel()
-            rows.append(_widen(-sparse.identity(K * per, format="csr")[order], start, size))
+            rows.append(widen(-sparse.identity(K * per, format="csr")[order], start, size))
             bounds.append(np.zeros(K * per))
             cones += [clarabel.SecondOrderConeT(per)] * K
         if block is not None and len(block.offsets):
-            rows.append(_widen(-block.cones, 0, size))
+            rows.append(widen(-block.cones, 0, size))
             bounds.append(block.offsets)
             cones += [clarabel.ExponentialConeT()] * (len(block.offsets) // 3)
-        settings = clarabel.DefaultSettings()
-        settings.verbose = False
-        settings.max_threads = 1
-        settings.time_limit = max_time
-        settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
-        matrix = sparse.vstack(rows, format="csc")
-        solver = clarabel.DefaultSolver(
-            sparse.diags(quadratic, format="csc"), cost, matrix, np.concatenate(bounds), cones, settings
-        )
-        solution = solver.solve()
-        if solution.status == clarabel.SolverStatus.MaxTime:
-            raise OutOfTime("Clarabel")
-        if "Infeasible" in str(solution.status):
-            raise SolverFailure("infeasible")
-        x, z = np.array(solution.x), np.array(solution.z)
-        if not (np.isfinite(x).all() and np.isfinite(z).all()):
-            raise SolverFailure(f"Clarabel: {solution.status}")
+        x, z = run_clarabel(sparse.diags(quadratic, format="csc"), cost, rows, bounds, cones, max_time)
         parts = x[start:].reshape(K, per)
         weights = parts[:, :1] - parts[:, 1:] if m == 1 else parts[:, :m]
         return MasterSolution(self.theta, weights, x[head:start].reshape(k, m), z[: n * m].reshape(n, m))
-
-
-def _widen(matrix, before: int, size: int) -> sparse.csc_matrix:
-    """Put zero columns around a block."""
-    after = size - before - matrix.shape[1]
-    return sparse.hstack(
-        [sparse.csc_matrix((matrix.shape[0], before)), matrix, sparse.csc_matrix((matrix.shape[0], after))],
-        format="csc",
-    )

@@ -168,7 +168,8 @@ class _System:
                 [np.linalg.norm(R @ self.z[part]) for R, part in zip(self.roots, self.slices, strict=True)]
             )
             if len(sizes) and sizes.min() <= LIGHT * sizes.sum():
-                return self._without(sizes > LIGHT * sizes.sum()).solve() if len(sizes) > 1 else None
+                keep = sizes > LIGHT * sizes.sum()
+                return self._without(keep).solve() if keep.any() else None
             step, alpha = self._newton(sizes)
             length = self._longest(step)
             self.z = self.z + length * step

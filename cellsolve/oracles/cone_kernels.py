@@ -1,0 +1,408 @@
+r"""numba kernel of the branch and bound over cones: plain arrays in, plain arrays out, the GIL released.
+
+A cone is {sum_k mu_k v_k : mu >= 0} with D generators. On it phi is at most the linear function with values h_k at the
+generators, and w is at least a linear function <g, .>; h_k <= t <g, v_k> for every k proves phi <= t w on the cone:
+
+* a point that no generator separates is linear there, active or zero;
+* an undecided point with alpha_i > 0 is convex, at most the interpolation of its values at the generators;
+* one with alpha_i < 0 is concave, at most tau alpha_i <theta, x~_i> for every tau in [0, 1].
+
+The tau and the subgradient g come from points of the cone at which the bound is evaluated; averages of either stay
+valid, so a few steps of Frank and Wolfe on the simplex of mu tighten both. Generators keep sum |v| = 1 and are halved,
+so their entries are dyadic and children cover their parent exactly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from cellsolve.oracles.kernels import cone_residual, copy, fill
+
+#: kinds of potentials: ||theta||_2, ||M theta||_2 and ||M theta||_1 with one M for all cells, label noise, the same
+#: with its factor
+PLAIN, EUCLIDEAN, ABSOLUTE, LABEL_NOISE, FULL_LABEL_NOISE = 0, 1, 2, 3, 4
+#: cones on the stack: an edge halves at most 52 times before its midpoint is no float any more, and there are
+#: D (D - 1) / 2 edges; the largest D that finishes is about 8
+DEPTH = 1500
+
+
+def workspace(n: int, D: int, kind: int, room: int):
+    """Arrays for `search_cone`, allocated here because numba would compile each allocation: lists, stack, vectors."""
+    points = np.empty(room, np.int32), np.empty((room, D))
+    moments = np.zeros((DEPTH if kind >= LABEL_NOISE else 1, D, D))
+    cones = np.empty((DEPTH, D, D)), np.empty((DEPTH, D, D)), np.empty((DEPTH, D)), moments, np.empty((DEPTH, 3))
+    links = np.empty((DEPTH, 4), np.int64)
+    here = np.empty((D, D)), np.empty((D, D)), np.empty((D, D)), np.empty((D, D)), np.empty((D, D))
+    vectors = np.empty((13, D)), np.empty(3)
+    return points, cones, links, here, vectors
+
+
+@njit(cache=True, nogil=True)
+def _support(kind, M, theta, moment, loose, n, g):
+    """w(theta), without the factor of full label noise, and a subgradient in g."""
+    D = len(theta)
+    w = 0.0
+    if kind >= LABEL_NOISE:
+        for a in range(D):
+            total = loose[a]
+            for b in range(D):
+                total += moment[a, b] * theta[b]
+            g[a] = total / n
+            w += g[a] * theta[a]
+        w = np.sqrt(max(w, 0.0))
+    else:
+        fill(g, 0.0)
+        for r in range(len(M)):
+            part = 0.0
+            for a in range(D):
+                part += M[r, a] * theta[a]
+            if kind == ABSOLUTE:
+                w += abs(part)
+                for a in range(D):
+                    g[a] += np.sign(part) * M[r, a]
+            else:
+                w += part * part
+                for a in range(D):
+                    g[a] += part * M[r, a]
+        if kind == ABSOLUTE:
+            return w
+        w = np.sqrt(w)
+    for a in range(D):
+        g[a] = g[a] / w if w > 0.0 else 0.0
+    return w
+
+
+@njit(cache=True, nogil=True)
+def _evaluate(lifted, alpha, kind, M, sizes, V, Z, idx, lo, hi, mu, base, moment, energy, theta, concave, loose, g):
+    """Return what `_support` gives, phi and w at theta = sum mu_k v_k; fill theta, g and what is concave."""
+    n, D = lifted.shape
+    for c in range(D):
+        theta[c] = 0.0
+        for k in range(D):
+            theta[c] += mu[k] * V[k, c]
+    fill(loose, 0.0)
+    fill(concave, 0.0)
+    value = 0.0
+    for k in range(D):
+        value += mu[k] * base[k]
+    for q in range(lo, hi):
+        z = 0.0
+        for k in range(D):
+            z += mu[k] * Z[q, k]
+        if z <= 0.0:
+            continue
+        i = idx[q]
+        value += alpha[i] * z
+        if alpha[i] < 0.0:
+            for c in range(D):
+                concave[c] += alpha[i] * lifted[i, c]
+        if kind >= LABEL_NOISE:
+            energy += sizes[i] ** 2
+            for c in range(D):
+                loose[c] += z * lifted[i, c]
+    w = _support(kind, M, theta, moment, loose, n, g)
+    return w, value, w * 2.0 * np.sqrt(energy / n) if kind == FULL_LABEL_NOISE else w
+
+
+@njit(cache=True, nogil=True)
+def _record(ratio, theta, best, t, rel, count, found, ratios):
+    """Note a violator; return the largest ratio, the level that is to be proven, and the count of violators."""
+    if ratio > best:
+        best = ratio
+        t = max(t, best * (1 + rel))
+    if count < len(ratios):
+        copy(found[count], theta)
+        ratios[count] = ratio
+        count += 1
+    return best, t, count
+
+
+@njit(cache=True, nogil=True)
+def _beyond(V, radius):
+    """Whether |b| >= radius |a| with one sign of b on the whole cone: there `slope` is known exactly."""
+    D = V.shape[1]
+    for side in (1.0, -1.0):
+        inside = True
+        for k in range(D):
+            size = 0.0
+            for c in range(D - 1):
+                size += V[k, c] * V[k, c]
+            if side * V[k, D - 1] < radius * np.sqrt(size):
+                inside = False
+        if inside:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _edge(V, Z, idx, lo, hi, alpha, t, bend):
+    """The edge on which phi bends most: convex points, concave points, and t times the bend of the length."""
+    D = len(V)
+    for i in range(D):
+        fill(bend[i], 0.0)
+    for q in range(lo, hi):
+        size = abs(alpha[idx[q]])
+        for i in range(D):
+            for j in range(i):
+                if Z[q, i] * Z[q, j] < 0.0:
+                    bend[i, j] += size * min(abs(Z[q, i]), abs(Z[q, j]))
+    best, first, second = -1.0, 0, 0
+    for i in range(D):
+        for j in range(i):
+            one = two = both = 0.0
+            for c in range(D):
+                one += V[i, c] * V[i, c]
+                two += V[j, c] * V[j, c]
+                both += (V[i, c] + V[j, c]) * (V[i, c] + V[j, c])
+            value = bend[i, j] + t * (np.sqrt(one) + np.sqrt(two) - np.sqrt(both))
+            if value > best:
+                best, first, second = value, i, j
+    return first, second
+
+
+@njit(cache=True, nogil=True)
+def search_cone(
+    lifted,
+    alpha,
+    upper,
+    root,
+    kind,
+    M,
+    radius,
+    sizes,
+    slack,
+    rounding,
+    level,
+    rel,
+    steps,
+    max_work,
+    space,
+    stop,
+    found,
+    ratios,
+):
+    """Prove phi <= t w on the cone of the rows of `root`, t >= level as small as may be, or find what violates it.
+
+    Parameters
+    ----------
+    lifted, alpha, upper : (n, D), (n,), (n,)
+        `upper` is at least alpha, with room for what alpha may be off by.
+    root : (D, D)
+        Generators, rows with sum |v| = 1.
+    kind, M
+        The potential; M (r, D) for the first two kinds.
+    radius : float
+        Above 0: leave out |b| >= radius |a|, where the caller knows the supremum (`slope`).
+    sizes : (n,)
+        ||x~_i||, for the last kind.
+    slack, rounding : (D,), float
+        <slack, |v|> bounds the rounding of phi(v); the relative rounding of a sum over the data.
+    level, rel : float
+        t = max(level, (1 + rel) largest ratio found).
+    steps : int
+        Of Frank and Wolfe, at most.
+    max_work : int
+        Visits of points and generators after which the search is given up.
+    space
+        From `workspace`.
+    stop : (1,) uint8
+        Set from outside to end the search.
+    found, ratios : (K, D), (K,)
+        Filled with neurons above the level, and their phi / w.
+
+    Returns
+    -------
+    t, best, nodes, work, count, finished
+        The bound, proven where `finished` is 1 (0: given up, -1: no room for the lists); the largest ratio seen; cones
+        and points visited; rows of `found`.
+    """
+    n, D = lifted.shape
+    points, cones, links, here, vectors = space
+    idx, Z = points
+    # the stack: generators, their inverse, the sum of alpha x~ over active points, moments, masses (over active points:
+    # sum alpha_+^2, largest alpha_+ / |x~|, sum |x~|^2), and in `links` the list of undecided points that a cone shares
+    # with its sibling, with the two generators of the edge that was halved
+    all_V, all_W, all_sum, all_moment, all_mass = cones
+    V, W, moment, rows, bend = here
+    vector, mass = vectors
+    active, base, convex, errors, h, d_w = vector[0], vector[1], vector[2], vector[3], vector[4], vector[5]
+    mu, theta, g, loose = vector[6], vector[7], vector[8], vector[9]
+    concave, mean_concave, beta = vector[10], vector[11], vector[12]
+    for i in range(n):
+        idx[i] = i
+        for k in range(D):
+            Z[i, k] = 0.0
+            for c in range(D):
+                Z[i, k] += lifted[i, c] * root[k, c]
+    biggest = 0.0
+    for i in range(n):
+        biggest = max(biggest, sizes[i])
+    for k in range(D):
+        copy(all_V[0, k], root[k])
+        copy(all_W[0, k], root[k])  # signs on a diagonal are their own inverse
+        all_sum[0, k] = 0.0
+        if kind >= LABEL_NOISE:
+            fill(all_moment[0, k], 0.0)
+    fill(all_mass[0], 0.0)
+    links[0, 0], links[0, 1], links[0, 2], links[0, 3] = 0, n, -1, -1
+    top, nodes, work, count, finished, best, t = 1, 0, 0, 0, 1, 0.0, level
+    while top > 0:
+        if work >= max_work or stop[0]:
+            return t, best, nodes, work, count, 0
+        top -= 1
+        nodes += 1
+        for k in range(D):
+            copy(V[k], all_V[top, k])
+            copy(W[k], all_W[top, k])
+            if kind >= LABEL_NOISE:
+                copy(moment[k], all_moment[top, k])
+        copy(active, all_sum[top])
+        copy(mass, all_mass[top])
+        lo, hi, new, other = links[top, 0], links[top, 1], links[top, 2], links[top, 3]
+        work += hi - lo + D
+        if radius > 0.0 and _beyond(V, radius):
+            continue
+        if hi + (hi - lo) > len(idx):
+            return t, best, nodes, work, count, -1
+
+        # which points are still undecided on this cone
+        end = hi
+        fill(convex, 0.0)
+        possible, largest = mass[0], mass[1]
+        for q in range(lo, hi):
+            above = below = False
+            for k in range(D):
+                z = Z[q, k]
+                if k == new:
+                    z = 0.5 * (z + Z[q, other])
+                Z[end, k] = z
+                above |= z > 0.0
+                below |= z < 0.0
+            if not above:
+                continue
+            i = idx[q]
+            a = alpha[i]
+            high = max(upper[i], 0.0)
+            possible += high * high
+            largest = max(largest, high / sizes[i])
+            if not below:
+                for c in range(D):
+                    active[c] += a * lifted[i, c]
+                if kind >= LABEL_NOISE:
+                    mass[2] += sizes[i] ** 2
+                    mass[0] += high * high
+                    mass[1] = max(mass[1], high / sizes[i])
+                    for b in range(D):
+                        for c in range(D):
+                            moment[b, c] += lifted[i, b] * lifted[i, c]
+                continue
+            if a > 0.0:
+                for k in range(D):
+                    convex[k] += a * max(Z[end, k], 0.0)
+            idx[end] = i
+            end += 1
+        if kind == LABEL_NOISE and np.sqrt(n * possible) * (1 + rounding) <= t:
+            continue
+        if kind == FULL_LABEL_NOISE and 0.5 * n * largest * (1 + rounding) <= t:
+            continue
+
+        # try to prove it
+        stretch = 2.0 * np.sqrt(mass[2] / n) * (1 - rounding) if kind == FULL_LABEL_NOISE else 1.0
+        for k in range(D):
+            base[k] = errors[k] = 0.0
+            for c in range(D):
+                base[k] += active[c] * V[k, c]
+                errors[k] += slack[c] * abs(V[k, c])
+        fill(mu, 1.0 / D)
+        fill(d_w, 0.0)
+        fill(mean_concave, 0.0)
+        proven = False
+        noise = 0.0
+        for step in range(steps if end > hi else 1):
+            work += end - hi
+            w, value, cost = _evaluate(
+                lifted, alpha, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
+            )
+            if cost > 0.0 and value > level * cost:
+                best, t, count = _record(value / cost, theta, best, t, rel, count, found, ratios)
+            if kind >= LABEL_NOISE and w > 0.0:  # g is a sum over the data: its rounding, with |z| <= max |x~| for all
+                noise = max(noise, rounding * biggest * biggest / w)
+            worst, pick, proven = -np.inf, 0, True
+            for c in range(D):
+                mean_concave[c] = (mean_concave[c] * step + concave[c]) / (step + 1)
+            for k in range(D):
+                slope, h[k] = 0.0, base[k] + convex[k]
+                for c in range(D):
+                    slope += g[c] * V[k, c]
+                    h[k] += mean_concave[c] * V[k, c]
+                d_w[k] = (d_w[k] * step + slope) / (step + 1)
+                excess = h[k] - t * stretch * d_w[k]
+                if excess + errors[k] + t * stretch * (noise + rounding * abs(d_w[k])) > 0.0:
+                    proven = False
+                if excess > worst:
+                    worst, pick = excess, k
+            if proven:
+                break
+            for k in range(D):
+                mu[k] *= 1 - 1 / (step + 2.0)
+            mu[pick] += 1 / (step + 2.0)
+        if not proven and kind == PLAIN:
+            # the best g for this majorant: the linear function with values h, projected on the cone
+            for c in range(D):
+                theta[c] = active[c] + mean_concave[c]
+                for k in range(D):
+                    theta[c] += W[k, c] * convex[k]
+            for k in range(D):
+                length = 0.0
+                for c in range(D):
+                    length += W[k, c] * W[k, c]
+                for c in range(D):
+                    rows[k, c] = W[k, c] / np.sqrt(length)
+            length = cone_residual(rows, theta, beta, g)
+            if 0.0 < length <= t:
+                proven = True
+                for k in range(D):
+                    inner = 0.0
+                    for c in range(D):
+                        inner += g[c] / length * V[k, c]
+                    if h[k] + errors[k] + t * rounding * abs(inner) > t * inner:
+                        proven = False
+        if proven:
+            continue
+
+        # the worst generator may violate though no point inside did: without it the search would trace the border of
+        # {phi > t w} for ever
+        fill(mu, 0.0)
+        mu[pick] = 1.0
+        _, value, cost = _evaluate(
+            lifted, alpha, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
+        )
+        if cost > 0.0 and value > level * cost:
+            best, t, count = _record(value / cost, theta, best, t, rel, count, found, ratios)
+
+        # else halve an edge
+        first, second = _edge(V, Z, idx, hi, end, alpha, t, bend)
+        exact = first != second and top + 2 <= DEPTH
+        for c in range(D):
+            total = V[first, c] + V[second, c]
+            exact &= total - V[first, c] == V[second, c] and total - V[second, c] == V[first, c]
+        if not exact:
+            finished = 0
+            continue
+        for child in range(2):
+            new, other = (first, second) if child == 0 else (second, first)
+            for k in range(D):
+                copy(all_V[top, k], V[k])
+                copy(all_W[top, k], W[k])
+                if kind >= LABEL_NOISE:
+                    copy(all_moment[top, k], moment[k])
+            copy(all_sum[top], active)
+            copy(all_mass[top], mass)
+            for c in range(D):
+                all_V[top, new, c] = 0.5 * (V[new, c] + V[other, c])
+                all_W[top, new, c] = 2.0 * W[new, c]
+                all_W[top, other, c] = W[other, c] - W[new, c]
+            links[top, 0], links[top, 1], links[top, 2], links[top, 3] = hi, end, new, other
+            top += 1
+    return t, best, nodes, work, count, finished

@@ -1,0 +1,161 @@
+"""The oracle beyond enumeration: ascents find violators, branch and bound over cones proves that there are none."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from cellsolve.data import Array
+from cellsolve.oracles.ascent import AscentOracle
+from cellsolve.oracles.cone_kernels import search_cone, workspace
+from cellsolve.oracles.pricing import Pricing
+from cellsolve.potentials import UNIT
+from cellsolve.problem import Problem
+
+#: steps of Frank and Wolfe on a cone: six close most cones that can be closed (docs/oracle.md)
+STEPS = 6
+#: point visits that a proof may take by default: about a minute
+MAX_WORK = 5_000_000_000
+#: neurons that one orthant may report
+MOST = 1000
+#: of them that are climbed from
+CLIMBED = 200
+#: a supremum above the level is proven to this share of its excess
+ROUGH = 0.1
+#: largest D that branch and bound is tried for: it starts from 2^D orthants, and the visits grow faster than that
+MOST_COORDINATES = 8
+
+
+class ConeOracle:
+    """Sup of |phi_alpha| / w over all neurons, to a relative accuracy, without a list of cells.
+
+    Parameters
+    ----------
+    problem : Problem
+        With one output.
+    accuracy : float
+        The supremum is proven to max(level, sup) (1 + accuracy), less closely where it is far above the level.
+    random_state, n_jobs
+        As for `AscentOracle`; the threads share the orthants.
+    max_work : int
+        Point visits after which a proof is given up, and the crude bound is what is left.
+    """
+
+    proves = True
+
+    def __init__(
+        self,
+        problem: Problem,
+        accuracy: float = 1e-7,
+        random_state=None,
+        n_jobs: int | None = None,
+        max_work: int = MAX_WORK,
+    ) -> None:
+        self.problem = problem
+        self.accuracy = accuracy
+        self.max_work = max_work
+        self.n_jobs = n_jobs
+        self.ascents = AscentOracle(problem, random_state=random_state, n_jobs=n_jobs)
+        #: cones visited by the last proof
+        self.nodes = 0
+        lifted = problem.lifted
+        n, D = lifted.shape
+        self.radius = 0.0
+        if problem.penalty.free_constant(problem.fit_bias):  # beyond this radius all points are active, or none
+            sizes = np.linalg.norm(lifted[:, :-1] / lifted[:, -1:], axis=1)
+            self.radius = float(sizes.max() * (1 + 8 * UNIT)) + np.finfo(float).tiny
+        # sums over the data, and z halved along the way down, which adds a rounding each time
+        self.rounding = 2 * (n + 60 * D * D + 100) * UNIT
+
+    def price(self, alpha: Array, level: float, correction: Array | None = None, prove: bool = True) -> Pricing:
+        """Return neurons above `level` and, if asked, a proven supremum.
+
+        Parameters
+        ----------
+        alpha, level, correction
+            As for `ExhaustiveOracle.price`.
+        prove : bool
+            Whether to run branch and bound; without it the supremum is the crude bound.
+        """
+        start = self.ascents.price(alpha, level, correction)
+        if not prove:
+            return start
+        theta, ratios = [start.theta], [start.ratios]
+        best = float(start.ratios[0]) if len(start.ratios) else 0.0
+        # far from the level there is no need to know the supremum to the last digits
+        accuracy = max(self.accuracy, ROUGH * (best / level - 1) if level > 0 else 0.0)
+        t = max(level, best, self._far(alpha, correction)) * (1 + accuracy)
+        column = np.ascontiguousarray(alpha[:, 0])
+        lifted = self.problem.lifted
+        D = lifted.shape[1]
+        weight = np.abs(lifted).T @ np.abs(column)
+        slack = self.rounding * weight * (1 + self.rounding)
+        if correction is not None:
+            slack += (np.abs(lifted).T @ correction[:, 0]) * (1 + self.rounding)
+        fixed = self.ascents.kind, self.ascents.M, self.radius, self.ascents.sizes, slack, self.rounding
+        spread = 0.0 if correction is None else correction[:, 0]
+        orthants = [np.diag(signs) for signs in itertools.product((1.0, -1.0), repeat=D)]
+        tasks = [(sign * column, sign * column + spread, root) for sign in (1.0, -1.0) for root in orthants]
+        state = {"t": t, "work": self.max_work, "finished": True}
+        self.nodes = 0
+        stop = np.zeros(1, dtype=np.uint8)
+
+        def search(task):
+            if not state["finished"] or stop[0]:
+                return
+            found, values = np.empty((MOST, D)), np.empty(MOST)
+            signed, upper, root = task
+            # no orthant takes most of what there is: the others are no easier
+            limit, room, finished = max(1, state["work"] // 4), 8 * len(lifted) + 1000, -1
+            while finished < 0:
+                space = workspace(*lifted.shape, fixed[0], room)
+                limits = accuracy, STEPS, limit, space, stop, found, values
+                t, _, nodes, work, count, finished = search_cone(
+                    lifted, signed, upper, root, *fixed, state["t"], *limits
+                )
+                room *= 4
+            state["t"] = max(state["t"], t)
+            state["work"] -= work
+            state["finished"] &= bool(finished)
+            self.nodes += nodes
+            theta.append(found[:count])
+            ratios.append(values[:count])
+
+        try:
+            _each(self.n_jobs, tasks, search)
+        except BaseException:
+            stop[0] = 1  # threads may still be at work
+            raise
+        found, values = self._best(np.concatenate(theta), np.concatenate(ratios), alpha, level)
+        supremum = state["t"] * (1 + 4 * UNIT) if state["finished"] else start.supremum
+        return Pricing(min(supremum, start.supremum), found, values, exhaustive=bool(state["finished"]))
+
+    def _best(self, theta: Array, ratios: Array, alpha: Array, level: float) -> tuple[Array, Array]:
+        """Return the largest violators and where ascents take them."""
+        order = np.argsort(-ratios, kind="stable")[:MOST]
+        theta, ratios = theta[order], ratios[order]
+        up, higher = self.ascents.climb(theta[:: max(1, len(theta) // CLIMBED)], alpha, level)
+        theta, ratios = np.concatenate([up, theta]), np.concatenate([higher, ratios])
+        order = np.argsort(-ratios, kind="stable")
+        return theta[order], ratios[order]
+
+    def _far(self, alpha: Array, correction: Array | None) -> float:
+        """The supremum of `slope` far out, where every point is active and phi = <sum alpha_i x_i, a>; rounded up."""
+        if not self.radius:
+            return 0.0
+        points, column = self.problem.lifted[:, :-1], alpha[:, 0]
+        error = self.rounding * (np.abs(points).T @ np.abs(column))
+        if correction is not None:
+            error += np.abs(points).T @ correction[:, 0]
+        return float((np.linalg.norm(points.T @ column) + np.linalg.norm(error)) * (1 + self.rounding))
+
+
+def _each(n_jobs: int | None, tasks, work) -> None:
+    if n_jobs in (None, 1):
+        for task in tasks:
+            work(task)
+        return
+    from joblib import Parallel, delayed
+
+    Parallel(n_jobs=n_jobs, prefer="threads")(delayed(work)(task) for task in tasks)

@@ -1,0 +1,24 @@
+"""Method "active_cells": the convex program (G) on the few cells that matter, found by ascents and sliding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellsolve.problem import Problem
+from cellsolve.solvers.cell_master import CellMaster
+from cellsolve.solvers.generation import Outcome, generate
+from cellsolve.solvers.neuron_master import neuron_master
+from cellsolve.solvers.neurons import interpolating_neurons
+from cellsolve.solvers.options import Options
+
+
+def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
+    """Solve the normalized `problem`; the oracle decides whether the bound is a proof."""
+    master = CellMaster(problem)
+    theta = np.zeros((0, problem.lifted.shape[1])) if options.neurons is None else options.neurons
+    if problem.interpolates:
+        rng = np.random.default_rng(options.random_state)
+        theta = np.concatenate([theta, interpolating_neurons(problem, neuron_master(problem), rng)])
+    for sign in (1.0, -1.0):
+        master.add(theta, np.full(len(theta), sign))
+    return generate(problem, master, oracle, options.budget, options.tol, options.report)

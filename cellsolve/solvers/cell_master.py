@@ -1,0 +1,222 @@
+"""Master of program (G) on a few active cells: one neuron, any in its cell, for each cell and sign."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from cellsolve.data import Array
+from cellsolve.problem import Problem
+from cellsolve.solvers.conic import MasterSolution, loss_block, run_clarabel, widen
+from cellsolve.solvers.sliding import can_slide, slide
+
+#: a neuron may be on the wrong side of a point by this share of |theta| |x~|: what a convex solver leaves of a facet
+OUTSIDE = 1e-9
+#: rows that a cell starts with, and gets at most in one round, by dimension: as many as meet in a corner, and some more
+ROWS = 2
+#: rounds of rows; nearly all programs need fewer than ten, and a neuron that is still outside is only a little worse
+ROUNDS = 30
+#: cells lighter than this share of the norm are at zero
+ZERO = 1e-8
+
+
+class CellMaster:
+    """Holds cells, each with a sign; `solve` finds the best neuron of each.
+
+    Of the n inequalities of a cell only those are in the program that were once violated: few matter.
+    """
+
+    wanders = False
+    #: neurons to be offered in one round
+    most = 30
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        lengths = np.linalg.norm(problem.lifted, axis=1, keepdims=True)
+        self.directions = problem.lifted / np.where(lengths > 0, lengths, 1.0)
+        self.patterns = np.zeros((0, problem.n), dtype=bool)
+        self.signs = np.zeros(0)
+        self.rows: list[np.ndarray] = []
+        self.live = np.zeros(0, dtype=bool)
+        self.known: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self.signs)
+
+    def add(self, theta: Array, signs: Array) -> int:
+        """Add the cells of these neurons that are not there yet; return how many."""
+        lifted = self.problem.lifted
+        count = 0
+        for start in range(0, len(theta), 256):
+            products = theta[start : start + 256] @ lifted.T
+            patterns = products > 0
+            packed = np.packbits(patterns, axis=1)
+            for k in range(len(patterns)):
+                sign = 1.0 if signs[start + k] >= 0 else -1.0
+                key = packed[k].tobytes() + (b"+" if sign > 0 else b"-")
+                if key in self.known or not patterns[k].any():
+                    continue
+                self.known.add(key)
+                near = np.abs(self.directions @ theta[start + k])
+                most = min(len(near), ROWS * lifted.shape[1])
+                self.rows.append(np.argpartition(near, most - 1)[:most])
+                self.patterns = np.vstack([self.patterns, patterns[k]])
+                self.signs = np.append(self.signs, sign)
+                self.live = np.append(self.live, True)
+                count += 1
+        return count
+
+    def solve(self, max_time: float = np.inf) -> MasterSolution:
+        """Return the best neurons, scaled to w = 1, their weights, and a dual vector."""
+        u, coefficients, alpha = self._within(max_time)
+        cost = self.problem.neuron_costs(u)
+        live = cost > ZERO * max(cost.sum(), np.finfo(float).tiny)
+        self.live = live
+        weights = (self.signs[live] * cost[live])[:, None]
+        return MasterSolution(u[live] / cost[live, None], weights, coefficients, alpha)
+
+    def after(self, solution: MasterSolution) -> None:
+        """Forget the cells at zero, and add those that the neurons slide to."""
+        self._forget()
+        if can_slide(self.problem):
+            self.add(*slide(self.problem, solution.theta, solution.weights, solution.coefficients))
+
+    def _forget(self) -> None:
+        keep = self.live
+        for k in np.flatnonzero(~keep):
+            self.known.discard(np.packbits(self.patterns[k]).tobytes() + (b"+" if self.signs[k] > 0 else b"-"))
+        self.patterns, self.signs, self.live = self.patterns[keep], self.signs[keep], self.live[keep]
+        self.rows = [rows for rows, kept in zip(self.rows, keep, strict=True) if kept]
+
+    # -- the convex program ---------------------------------------------------------------------------------
+
+    def _within(self, max_time: float):
+        """Solve, add the rows that are violated, and so on until none is."""
+        D = self.problem.lifted.shape[1]
+        for _ in range(ROUNDS):
+            u, coefficients, alpha = self._program(max_time)
+            products = (u @ self.directions.T) * np.where(self.patterns, 1.0, -1.0)
+            sizes = np.linalg.norm(u, axis=1)
+            live = np.flatnonzero(sizes > ZERO * sizes.sum())
+            new = 0
+            for k in live:
+                wrong = np.flatnonzero(products[k] < -OUTSIDE * sizes[k])
+                wrong = np.setdiff1d(wrong, self.rows[k], assume_unique=True)
+                wrong = wrong[np.argsort(products[k, wrong])[: ROWS * D]]
+                self.rows[k] = np.concatenate([self.rows[k], wrong])
+                new += len(wrong)
+            if not new:
+                break
+        return u, coefficients, alpha
+
+    def _program(self, max_time: float):
+        import clarabel
+
+        problem = self.problem
+        K, (n, D) = len(self.signs), problem.lifted.shape
+        k = problem.basis.shape[1]
+        blocks = [sign * s[:, None] * problem.lifted for sign, s in zip(self.signs, self.patterns, strict=True)]
+        F = np.hstack([*blocks, problem.basis])
+        targets = problem.targets[:, 0]
+        gram = not problem.interpolates and problem.loss.name == "squared" and F.shape[1] <= n
+        block = None if gram or problem.interpolates else loss_block(problem)
+        head = 0 if block is None else block.size
+        cones = _Cones(problem, self.patterns)
+        size = head + F.shape[1] + cones.extra
+        quadratic: sparse.spmatrix = sparse.csc_matrix((size, size))
+        cost = np.zeros(size)
+        rows, bounds, kinds = [], [], []
+        if gram:
+            upper = np.zeros((size, size))
+            upper[: F.shape[1], : F.shape[1]] = np.triu(F.T @ F / n)
+            quadratic = sparse.csc_matrix(upper)
+            cost[: F.shape[1]] = -F.T @ targets / n
+        else:
+            if block is not None:
+                quadratic = sparse.diags(np.append(block.quadratic, np.zeros(size - head)), format="csc")
+                cost[:head] = block.linear
+                picked = sparse.hstack([sparse.identity(n), sparse.csc_matrix((n, head - n)), -F])
+                right = np.zeros(n)
+            else:
+                picked, right = sparse.csc_matrix(F) * -1.0, -targets
+            rows.append(widen(picked, 0, size))
+            bounds.append(right)
+            kinds.append(clarabel.ZeroConeT(n))
+            if block is not None and len(block.bounds):
+                rows.append(widen(block.rows, 0, size))
+                bounds.append(block.bounds)
+                kinds.append(clarabel.NonnegativeConeT(len(block.bounds)))
+        facets = self._facets()
+        if facets.shape[0]:
+            rows.append(widen(-facets, head, size))
+            bounds.append(np.zeros(facets.shape[0]))
+            kinds.append(clarabel.NonnegativeConeT(facets.shape[0]))
+        if problem.penalty.free_constant(problem.fit_bias):
+            ranges = self._bias_ranges(k)
+            rows.append(widen(ranges, head, size))
+            bounds.append(np.zeros(ranges.shape[0]))
+            kinds.append(clarabel.NonnegativeConeT(ranges.shape[0]))
+        cost[head + F.shape[1] :] = problem.level
+        rows.append(widen(cones.matrix(k), head, size))
+        bounds.append(np.zeros(rows[-1].shape[0]))
+        kinds += cones.kinds
+        if block is not None and len(block.offsets):
+            rows.append(widen(-block.cones, 0, size))
+            bounds.append(block.offsets)
+            kinds += [clarabel.ExponentialConeT()] * (len(block.offsets) // 3)
+        x, z = run_clarabel(quadratic, cost, rows, bounds, kinds, max_time)
+        values = x[head : head + F.shape[1]]
+        alpha = (targets - F @ values) / n if gram else z[:n]
+        return values[: K * D].reshape(K, D), values[K * D :, None], alpha[:, None]
+
+    def _facets(self) -> sparse.csr_matrix:
+        """The rows (2 s_i - 1) x~_i / |x~_i| of every cell, over all u."""
+        K, D = len(self.signs), self.directions.shape[1]
+        owner = np.repeat(np.arange(K), [len(rows) for rows in self.rows])
+        point = np.concatenate([np.zeros(0, dtype=int), *self.rows]).astype(int)
+        data = np.where(self.patterns[owner, point], 1.0, -1.0)[:, None] * self.directions[point]
+        columns = owner[:, None] * D + np.arange(D)
+        return sparse.csr_matrix((data.ravel(), columns.ravel(), np.arange(len(owner) + 1) * D), (len(owner), K * D))
+
+    def _bias_ranges(self, free: int) -> sparse.csc_matrix:
+        """The rows |b_k| <= R t_k over (u, a, t), R = max |x_i|.
+
+        They hold in every cell, of the one that is active everywhere in its part that is needed, and without them
+        biases that cost nothing run off to infinity.
+        """
+        K, D = len(self.signs), self.directions.shape[1]
+        lifted = self.problem.lifted
+        radius = float((np.linalg.norm(lifted[:, :-1], axis=1) / lifted[:, -1]).max())
+        pick = sparse.kron(sparse.identity(K), sparse.csr_matrix(([1.0], ([0], [D - 1])), (1, D)))
+        gap, reach = sparse.csr_matrix((K, free)), -radius * sparse.identity(K)
+        return sparse.vstack([sparse.hstack([pick, gap, reach]), sparse.hstack([-pick, gap, reach])], format="csc")
+
+
+class _Cones:
+    """w(u_k) <= t_k as cones: one t a cell for the Euclidean length, one a coordinate for the sum of |.|."""
+
+    def __init__(self, problem: Problem, patterns: np.ndarray) -> None:
+        import clarabel
+
+        M = problem.penalty.cell_matrices(patterns, problem.lifted, problem.fit_bias)
+        self.blocks = [M[k] if len(M) > 1 else M[0] for k in range(len(patterns))]
+        self.absolute = problem.penalty.order == 1
+        heights = [len(block) for block in self.blocks]
+        self.extra = sum(heights) if self.absolute else len(heights)
+        self.kinds = (
+            [clarabel.NonnegativeConeT(2 * self.extra)]
+            if self.absolute
+            else [clarabel.SecondOrderConeT(height + 1) for height in heights]
+        )
+
+    def matrix(self, free: int) -> sparse.csc_matrix:
+        """A of A (u, a, t) + s = 0, s in the cones; `free` columns for a."""
+        if not self.blocks:
+            return sparse.csc_matrix((0, free))
+        if self.absolute:
+            images = sparse.block_diag(self.blocks)
+            gap, eye = sparse.csc_matrix((self.extra, free)), sparse.identity(self.extra)
+            return sparse.vstack([sparse.hstack([images, gap, -eye]), sparse.hstack([-images, gap, -eye])])
+        images = sparse.block_diag([np.vstack([np.zeros(block.shape[1]), block]) for block in self.blocks])
+        tops = sparse.block_diag([np.eye(len(block) + 1, 1) for block in self.blocks])
+        return sparse.hstack([-images, sparse.csc_matrix((images.shape[0], free)), -tops])
