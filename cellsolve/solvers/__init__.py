@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cellsolve.oracles.cones import MOST_COORDINATES
 from cellsolve.problem import Problem
 from cellsolve.solvers.active_cells import solve_active_cells
 from cellsolve.solvers.all_cells import solve_all_cells
@@ -63,13 +64,17 @@ METHODS: dict[str, Method] = {
 def choose(name: str, problem: Problem) -> tuple[str, Method]:
     """Return the method of that name, "auto" being the best for the problem.
 
+    Beyond the coordinates that branch and bound can prove, neurons one by one are the cheaper search: a cell costs D
+    columns.
+
     Raises
     ------
     ValueError
         An unknown name, or a method that cannot take the problem.
     """
     if name == "auto":
-        name = "active_cells" if problem.n_outputs == 1 and not problem.penalty.jumps else "neurons"
+        cells = problem.n_outputs == 1 and not problem.penalty.jumps and problem.lifted.shape[1] <= MOST_COORDINATES
+        name = "active_cells" if cells else "neurons"
     if name not in METHODS:
         raise ValueError(f"method is {name!r}; choose 'auto' or one of {', '.join(METHODS)}.")
     if METHODS[name].single_output and problem.n_outputs > 1:

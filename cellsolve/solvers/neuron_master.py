@@ -16,11 +16,14 @@ from cellsolve.solvers.conic import (
     run_clarabel,
     widen,
 )
+from cellsolve.solvers.sliding import can_slide, slide
 
 #: asked of HiGHS where it does not reach ACCURACY: its own default
 LOOSE = 1e-7
 #: a neuron with w below this share of |theta| |x~| responds, or slopes, by rounding only
 ROUNDING = 1e-10
+#: neurons offered in one round: more cost more in the master than they save in rounds
+MOST = 60
 #: rounds without weight after which a neuron is forgotten
 IDLE = 2
 
@@ -34,13 +37,12 @@ def neuron_master(problem: Problem) -> NeuronMaster:
 class NeuronMaster:
     """Holds neurons with w = 1; `solve` weighs them."""
 
-    #: whether the dual vectors of successive rounds are far apart
-    wanders = True
-
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         #: neurons to be offered in one round
-        self.most = problem.n // 2 + 30
+        self.most = MOST
+        #: whether the dual vectors of successive rounds are far apart: a smooth loss ties them to the residuals
+        self.wanders = problem.interpolates or problem.loss.polyhedral
         self._idle: dict[bytes, int] = {}
         self.theta = np.zeros((0, problem.lifted.shape[1]))
         self.columns = np.zeros((problem.n, 0))
@@ -81,10 +83,13 @@ class NeuronMaster:
         raise NotImplementedError
 
     def after(self, solution: MasterSolution) -> None:
-        """Forget neurons without weight, and add sums of those that share a cell."""
+        """Forget neurons without weight; add sums of those that share a cell, and where they slide to."""
         self._forget(solution)
         if self.problem.n_outputs == 1:
             self.add(self._sums(solution))
+        if can_slide(self.problem):
+            theta, signs = slide(self.problem, solution.theta, solution.weights, solution.coefficients)
+            self.add(theta, signs)
 
     def _append(self, columns: Array) -> None:
         """Tell the solver about new columns."""

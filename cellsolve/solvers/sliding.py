@@ -14,8 +14,10 @@ from cellsolve.problem import Problem
 
 #: L-BFGS steps a round: most of what sliding gains comes in the first few dozen
 STEPS = 50
-#: a neuron below this share of the norm has slid into zero
-ZERO = 1e-12
+#: a neuron below this share of the norm is at zero
+ZERO = 1e-9
+#: a step that lowers the objective by less than this share is the last
+SETTLED = 1e-10
 
 
 def can_slide(problem: Problem) -> bool:
@@ -33,6 +35,9 @@ def slide(problem: Problem, theta: Array, weights: Array, coefficients: Array) -
     ----------
     theta, weights, coefficients : (K, D), (K, 1), (k, 1)
     """
+    size = np.abs(weights[:, 0])
+    live = size > ZERO * size.sum()
+    theta, weights = theta[live], weights[live]
     signs = np.sign(weights[:, 0])
     K, D = theta.shape
     if not K:
@@ -51,7 +56,8 @@ def slide(problem: Problem, theta: Array, weights: Array, coefficients: Array) -
         total = problem.loss.value(fit, targets).sum() / n + problem.level * cost.sum()
         return total, np.concatenate([gradient.ravel(), problem.basis.T @ slope])
 
-    landed = minimize(value, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS, "maxcor": 20}).x
+    options = {"maxiter": STEPS, "maxcor": 20, "gtol": 0.0, "ftol": SETTLED}
+    landed = minimize(value, start, jac=True, method="L-BFGS-B", options=options).x
     u = landed[: K * D].reshape(K, D)
     cost = problem.neuron_costs(u)
     live = cost > ZERO * cost.sum()
