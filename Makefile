@@ -8,6 +8,8 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# a process a core, each with one thread: small matrices are slower on more
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-all bench docs lint clean
@@ -17,10 +19,10 @@ demo: $(VENV)/with-plot,torch
 	@$(BIN)/cellsolve demo $(ARGS)
 
 test: lint
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: lint
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 lint: $(VENV)/with-test
 	@$(BIN)/ruff check .

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cellsolve import Problem, solve
-from cellsolve.solvers.generation import Budget, generate
 from cellsolve.solvers.conic import OutOfTime
+from cellsolve.solvers.generation import Budget, generate
 from cellsolve.solvers.neuron_master import ConicMaster, LinearMaster, neuron_master
 
 

@@ -27,7 +27,7 @@ PLAIN, EUCLIDEAN, ABSOLUTE, LABEL_NOISE, FULL_LABEL_NOISE = 0, 1, 2, 3, 4
 DEPTH = 1500
 
 
-def workspace(n: int, D: int, kind: int, room: int):
+def workspace(D: int, kind: int, room: int):
     """Arrays for `search_cone`, allocated here because numba would compile each allocation: lists, stack, vectors."""
     points = np.empty(room, np.int32), np.empty((room, D))
     moments = np.zeros((DEPTH if kind >= LABEL_NOISE else 1, D, D))

@@ -97,27 +97,26 @@ class ConeOracle:
         spread = 0.0 if correction is None else correction[:, 0]
         orthants = [np.diag(signs) for signs in itertools.product((1.0, -1.0), repeat=D)]
         tasks = [(sign * column, sign * column + spread, root) for sign in (1.0, -1.0) for root in orthants]
-        state = {"t": t, "work": self.max_work, "finished": True}
+        reached, left, finished = t, self.max_work, True
         self.nodes = 0
         stop = np.zeros(1, dtype=np.uint8)
 
         def search(task):
-            if not state["finished"] or stop[0]:
+            nonlocal reached, left, finished
+            if not finished or stop[0]:
                 return
             found, values = np.empty((MOST, D)), np.empty(MOST)
             signed, upper, root = task
             # no orthant takes most of what there is: the others are no easier
-            limit, room, finished = max(1, state["work"] // 4), 8 * len(lifted) + 1000, -1
-            while finished < 0:
-                space = workspace(*lifted.shape, fixed[0], room)
+            limit, room, state = max(1, left // 4), 8 * len(lifted) + 1000, -1
+            while state < 0:
+                space = workspace(D, self.ascents.kind, room)
                 limits = accuracy, STEPS, limit, space, stop, found, values
-                t, _, nodes, work, count, finished = search_cone(
-                    lifted, signed, upper, root, *fixed, state["t"], *limits
-                )
+                t, _, nodes, work, count, state = search_cone(lifted, signed, upper, root, *fixed, reached, *limits)
                 room *= 4
-            state["t"] = max(state["t"], t)
-            state["work"] -= work
-            state["finished"] &= bool(finished)
+            reached = max(reached, t)
+            left -= work
+            finished = finished and state == 1
             self.nodes += nodes
             theta.append(found[:count])
             ratios.append(values[:count])
@@ -128,8 +127,8 @@ class ConeOracle:
             stop[0] = 1  # threads may still be at work
             raise
         found, values = self._best(np.concatenate(theta), np.concatenate(ratios), alpha, level)
-        supremum = state["t"] * (1 + 4 * UNIT) if state["finished"] else start.supremum
-        return Pricing(min(supremum, start.supremum), found, values, exhaustive=bool(state["finished"]))
+        supremum = reached * (1 + 4 * UNIT) if finished else start.supremum
+        return Pricing(min(supremum, start.supremum), found, values, exhaustive=finished)
 
     def _best(self, theta: Array, ratios: Array, alpha: Array, level: float) -> tuple[Array, Array]:
         """Return the largest violators and where ascents take them."""
