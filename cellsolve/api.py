@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cellsolve.certificate import Certificate
-from cellsolve.data import Array
+from cellsolve.data import Array, as_floats
 from cellsolve.losses import Loss
 from cellsolve.measure import SparseMeasure
 from cellsolve.oracles.choice import Oracle, choose_oracle
@@ -21,12 +21,15 @@ from cellsolve.problem import Problem, Units, as_problem
 from cellsolve.solution import Solution, Status
 from cellsolve.solvers import Budget, Method, Options, choose
 from cellsolve.solvers.finish import certificate_of, refine, tidy
+from cellsolve.solvers.generation import free_part_alone
 from cellsolve.solvers.zero import zero_level
 
 #: default relative gap
 TOL = 1e-6
 #: share of tol to which an oracle proves a supremum: the rest is for what the solvers leave
 ACCURACY = 0.1
+#: an objective this share below a lower bound is not rounding
+ROUNDING = 1e-9
 
 
 def solve(
@@ -94,7 +97,7 @@ def solve(
     """
     if not isinstance(X, Problem) and lam is None:
         raise ValueError("lam is missing; pass a positive number, or call interpolate for the limit lam -> 0.")
-    problem = as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
+    problem = as_problem(X, y, lam=_lam(lam), loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     return _solve(
         problem,
         None,
@@ -146,9 +149,7 @@ def interpolate(
     problem = as_problem(X, y, penalty=penalty, free=free, fit_bias=fit_bias)
     if not problem.interpolates:
         raise ValueError("the Problem has a lam; call solve, or problem.replace(lam=None).")
-    unknown = set(options) - _OPTION_NAMES
-    if unknown:
-        raise TypeError(f"interpolate got unknown arguments: {', '.join(sorted(unknown))}")
+    _refuse_unknown(options, "interpolate")
     return _solve(problem, None, **options)
 
 
@@ -185,22 +186,22 @@ def path(
     Returns
     -------
     list of Solution
-        In decreasing order of lam, one certificate each.
+        In decreasing order of lam, one certificate each; Ctrl-C ends the list with the one it interrupted.
     """
-    unknown = set(options) - _OPTION_NAMES
-    if unknown:
-        raise TypeError(f"path got unknown arguments: {', '.join(sorted(unknown))}")
+    _refuse_unknown(options, "path")
+    max_time = _seconds(max_time)
     problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
-    _, method = choose(options.get("method", "auto"), problem)
+    _, method = _choose(options.get("method", "auto"), problem)
     oracle = _oracle(problem.normalized()[0], method, **_oracle_options(options))
     if lams is None:
-        if n_lams < 1 or not 0 < lam_min_ratio <= 1:
-            raise ValueError("n_lams has to be at least 1 and lam_min_ratio in (0, 1].")
+        n_lams, lam_min_ratio = _count(n_lams, "n_lams"), _positive(lam_min_ratio, "lam_min_ratio", 1.0)
+        if lam_min_ratio > 1:
+            raise ValueError(f"lam_min_ratio is {lam_min_ratio!r}; pass a number above 0 and at most 1.")
         top = _lam_max(problem, oracle)
         if top == 0:
             top = 1.0
         lams = top * np.geomspace(1.0, lam_min_ratio, n_lams) if n_lams > 1 else [top]
-    values = np.sort(np.asarray(lams, dtype=np.float64).ravel())[::-1]
+    values = np.sort(as_floats(lams, "lams").ravel())[::-1]
     if not len(values) or not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError("lams has to hold positive finite numbers, at least one.")
     solutions: list[Solution] = []
@@ -210,6 +211,8 @@ def path(
         point = problem.replace(lam=float(lam))
         solutions.append(_solve(point, oracle, warm_start=warm_start, max_time=share, **options))
         warm_start = solutions[-1]
+        if solutions[-1].status is Status.INTERRUPTED:
+            break
     return solutions
 
 
@@ -253,7 +256,7 @@ def certify(
     penalty: str | Potential | None = None,
     free: str | None = None,
     fit_bias: bool | None = None,
-    certificate: Certificate | None = None,
+    certificate: Certificate | Solution | None = None,
     norm: float | None = None,
     **options: Any,
 ) -> Certificate:
@@ -265,7 +268,7 @@ def certify(
         A callable X -> f(X) needs its `norm`, sum |c_k| w(theta_k).
     X, y, lam, loss, penalty, free, fit_bias
         See `Problem`; lam=None scores the norm of an interpolant, which the network has to be.
-    certificate : Certificate, optional
+    certificate : Certificate or Solution, optional
         From a solve of the same problem on the same data, whose bound is then used; without it the problem is solved
         here, because a network's own residual makes a poor dual vector.
     norm : float, optional
@@ -281,10 +284,21 @@ def certify(
     Raises
     ------
     ValueError
-        A network that does not fit the problem, or a certificate of another problem or other data.
+        A network that does not fit the problem, values that no network of that norm has, or a certificate of another
+        problem or other data.
     """
-    problem = as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
-    objective = _score(network, problem, norm)
+    _refuse_unknown(options, "certify")
+    problem = as_problem(X, y, lam=_lam(lam), loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
+    if callable(network) and hasattr(network, "state_dict"):
+        network = SparseMeasure.from_torch(network)
+    fit, size = _values(network, problem, norm)
+    objective = problem.objective_of(fit, size)
+    if isinstance(certificate, Solution):
+        certificate = certificate.certificate
+    if not isinstance(certificate, Certificate | None):
+        raise ValueError(
+            f"certificate is a {type(certificate).__name__}; pass a Certificate or a Solution, or leave it out."
+        )
     if certificate is None:
         certificate = _solve(problem, None, **options).certificate
     elif differences := certificate.differences(problem):
@@ -292,6 +306,7 @@ def certify(
             f"certificate is of another problem: it differs in {', '.join(differences)}; "
             "solve this one, or leave certificate out."
         )
+    _refuse_impossible(network, problem, fit, objective, certificate)
     return replace(certificate, objective=objective)
 
 
@@ -325,10 +340,8 @@ def _solve(
     warm_start: Solution | SparseMeasure | None = None,
 ) -> Solution:
     tol = _positive(tol, "tol", TOL)
-    if max_time is not None:
-        max_time = _positive(max_time, "max_time", None, zero=True)
-    budget = Budget(max_time)
-    name, chosen = choose(method, problem)
+    budget = Budget(_seconds(max_time))
+    name, chosen = _choose(method, problem)
     problem.refuse_unattained()
     random_state = 0 if random_state is None else random_state
     inside, units = problem.normalized()
@@ -351,7 +364,9 @@ def _solve(
             random_state=random_state,
             report=report,
         )
-        outcome = refine(inside, chosen.run(inside, oracle, options), oracle, budget)
+        outcome = free_part_alone(inside)
+        if outcome is None:
+            outcome = refine(inside, chosen.run(inside, oracle, options), oracle, budget)
     measure = tidy(problem, inside, units, outcome, 0.1 * tol * abs(outcome.objective) * units.value)
     certificate = certificate_of(problem, inside, units, oracle, outcome.alpha, problem.objective(measure))
     status = outcome.status
@@ -396,9 +411,8 @@ def _lam_max(problem: Problem, oracle: Any) -> float:
     return units.supremum(zero_level(inside, oracle))
 
 
-def _score(network: Any, problem: Problem, norm: float | None) -> float:
-    if callable(network) and not isinstance(network, SparseMeasure) and hasattr(network, "state_dict"):
-        network = SparseMeasure.from_torch(network)
+def _values(network: Any, problem: Problem, norm: float | None) -> tuple[Array, float]:
+    """Return the values of a network on the data, shape (n, m), and its norm."""
     if isinstance(network, SparseMeasure):
         if network.fit_bias != problem.fit_bias and problem.fit_bias:
             network = _with_biases(network)
@@ -407,15 +421,41 @@ def _score(network: Any, problem: Problem, norm: float | None) -> float:
     elif callable(network):
         if norm is None:
             raise ValueError("norm is missing; a callable has to come with its norm sum |c_k| w(theta_k).")
-        fit, size = network(problem.X), float(norm)
+        size = _positive(norm, "norm", None, zero=True)
+        fit = as_floats(network(problem.X), "the values of network")
     else:
         raise ValueError(f"network is a {type(network).__name__}; pass a SparseMeasure, a torch module or a callable.")
-    fit = np.asarray(fit, dtype=np.float64).reshape(problem.targets.shape)
+    shapes = [problem.y.shape, problem.targets.shape]
+    if problem.n_outputs == 1:
+        shapes.append((problem.n,))
+    if fit.shape not in shapes:
+        raise ValueError(f"network returns shape {fit.shape} for the {problem.n} rows of X; y has {problem.y.shape}.")
+    if not np.isfinite(fit).all():
+        row = int(np.argwhere(~np.isfinite(fit))[0][0])
+        raise ValueError(f"network returns {fit[row]} at row {row} of X; only finite values can be scored.")
+    fit = fit.reshape(problem.targets.shape)
     if problem.interpolates:
         miss = np.abs(fit - problem.targets).max()
         if miss > 1e-6 * max(1.0, np.abs(problem.targets).max()):
             raise ValueError(f"network misses y by up to {miss:.2g}, so it is no interpolant; pass lam to score it.")
-    return problem.objective_of(fit, size)
+    return fit, size
+
+
+def _refuse_impossible(network: Any, problem: Problem, fit: Array, objective: float, certificate: Certificate) -> None:
+    bound = certificate.lower_bound
+    room = ROUNDING * abs(bound) + certificate.scale
+    if problem.interpolates and certificate.supremum > 0:  # the same alpha bounds the norm of what it interpolates
+        dual = certificate.alpha.reshape(fit.shape)
+        room += abs(float(np.sum(dual * (problem.targets - fit)))) / certificate.supremum
+    if objective >= bound - room:
+        return
+    below = f"network has the objective {objective:.10g}, below the proven bound {bound:.10g} for networks of any width"
+    if isinstance(network, SparseMeasure) and problem.penalty.jumps:
+        raise ValueError(
+            f"{below}: penalty {problem.penalty!r} jumps between cells and is low exactly on a border, where a neuron "
+            "of this network is; move that neuron off it, or use a penalty without jumps."
+        )
+    raise ValueError(f"{below}: no network of that norm has these values, so norm, or what network returns, is wrong.")
 
 
 def _with_biases(network: SparseMeasure) -> SparseMeasure:
@@ -446,21 +486,48 @@ def _warm_neurons(start: Solution | SparseMeasure | None, problem: Problem, unit
     return units.neurons_inside(measure.neurons)
 
 
+def _refuse_unknown(options: dict[str, Any], function: str) -> None:
+    unknown = set(options) - _OPTION_NAMES
+    if unknown:
+        raise TypeError(f"{function} got unknown arguments: {', '.join(sorted(unknown))}")
+
+
+def _choose(method: Any, problem: Problem) -> tuple[str, Method]:
+    if not isinstance(method, str):
+        raise ValueError(f"method is {method!r}; pass the name of one, 'auto' say.")
+    return choose(method, problem)
+
+
+def _lam(lam: Any) -> Any:
+    if isinstance(lam, (bool, np.bool_)):
+        raise ValueError(f"lam is {lam!r}; pass a positive finite number.")
+    return lam
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
 def _positive(value: Any, name: str, default: float | None, zero: bool = False) -> float:
     if value is None:
         return default  # type: ignore[return-value]
-    if (
-        not isinstance(value, (int, float, np.number))
-        or not np.isfinite(value)
-        or value < 0
-        or (value == 0 and not zero)
-    ):
-        raise ValueError(f"{name} is {value!r}; pass a positive number.")
+    if not _is_number(value) or not np.isfinite(value) or value < 0 or (value == 0 and not zero):
+        what = "a finite number, at least 0" if zero else "a positive finite number"
+        raise ValueError(f"{name} is {value!r}; pass {what}.")
     return float(value)
 
 
+def _seconds(max_time: Any) -> float | None:
+    """Return max_time, None for no limit."""
+    if max_time is None or (_is_number(max_time) and max_time == np.inf):
+        return None
+    if not _is_number(max_time) or not max_time >= 0:
+        raise ValueError(f"max_time is {max_time!r}; pass seconds, a number of at least 0, or None for no limit.")
+    return float(max_time)
+
+
 def _count(value: Any, name: str) -> int:
-    if not isinstance(value, (int, np.integer, float)) or value < 1 or value != int(value):
+    if not _is_number(value) or not np.isfinite(value) or value < 1 or value != int(value):
         raise ValueError(f"{name} is {value!r}; pass a whole number, at least 1.")
     return int(value)
 

@@ -26,7 +26,7 @@ def as_points(X: ArrayLike, name: str = "X") -> Array:
     ValueError
         For anything that is not a finite real matrix with at least one row and one column.
     """
-    points = _as_float(X, name)
+    points = as_floats(X, name)
     if points.ndim == 1:
         points = points[:, None]
     if points.ndim != 2:
@@ -47,7 +47,7 @@ def as_targets(y: ArrayLike, n: int, name: str = "y") -> Array:
     ValueError
         For non-finite entries, a wrong number of rows, or no column.
     """
-    targets = _as_float(y, name)
+    targets = as_floats(y, name)
     if targets.ndim == 0 or targets.ndim > 2:
         raise ValueError(f"{name} has {targets.ndim} dimensions; pass shape (n,) or (n, m).")
     if targets.shape[0] != n:
@@ -67,23 +67,37 @@ def fingerprint(X: Array, y: Array) -> str:
     return digest.hexdigest()
 
 
+def lengths(rows: Array) -> Array:
+    """Return the Euclidean length of each row, without underflow or overflow of its squares."""
+    power = np.frexp(np.abs(rows).max(axis=1, initial=0.0))[1]
+    return np.ldexp(np.linalg.norm(np.ldexp(rows, -power[:, None]), axis=1), power)
+
+
 def lift(X: Array, fit_bias: bool) -> Array:
     """Return the lifted points x~ = (x, 1), or x itself without biases; shape (n, D)."""
     return np.column_stack([X, np.ones(len(X))]) if fit_bias else np.ascontiguousarray(X)
 
 
-def _as_float(values: Any, name: str) -> Array:
+def as_floats(values: Any, name: str) -> Array:
+    """Return `values` as a float64 array of any shape; what is no number is refused, text that looks like one too."""
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
     if hasattr(values, "toarray"):
         raise ValueError(f"{name} is sparse; pass {name}.toarray().")
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        raise ValueError(f"{name} has masked entries; drop their rows, or fill them with {name}.filled(...).")
     try:
         array = np.asarray(values)
         if array.dtype.kind == "c":
             raise ValueError(f"{name} is complex; pass real numbers.")
+        if array.dtype.kind in "mM":
+            raise ValueError("it holds dates or times, whose unit is for you to choose")
+        entries = array.flat if array.dtype.kind in "USO" else ()
+        if any(isinstance(entry, (str, bytes)) for entry in entries):
+            raise ValueError("it holds text")
         with np.errstate(over="ignore"):
             result = np.array(array, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: tensors with a gradient
         raise ValueError(f"{name} cannot be read as numbers ({error}); pass a numeric array.") from error
     return result
 

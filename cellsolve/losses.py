@@ -149,6 +149,7 @@ class Quantile(Loss):
     polyhedral = True
 
     def __post_init__(self):
+        object.__setattr__(self, "q", _as_float(self.q, "q"))
         if not 0 < self.q < 1:
             raise ValueError(f"q is {self.q}; the quantile loss needs 0 < q < 1.")
 
@@ -232,6 +233,7 @@ class Huber(Loss):
     name: str = field(default="huber", init=False)
 
     def __post_init__(self):
+        object.__setattr__(self, "delta", _as_float(self.delta, "delta"))
         if not (self.delta > 0 and np.isfinite(self.delta)):
             raise ValueError(f"delta is {self.delta}; the Huber loss needs a positive finite delta.")
 
@@ -405,6 +407,16 @@ class Logistic(Loss):
         import cvxpy as cp
 
         return cp.sum(cp.logistic(-cp.multiply(y, f)))
+
+
+def _as_float(value: Any, name: str) -> float:
+    """Return a number as the float that a certificate states."""
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; pass a number.")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name} is too large for float64; pass a smaller number.") from error
 
 
 def _entropy_below(p: Fraction) -> Fraction:

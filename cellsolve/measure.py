@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cellsolve.data import Array, as_points, lift
+from cellsolve.data import Array, as_points, lengths, lift
 from cellsolve.potentials import Potential, as_potential
 from cellsolve.replacing import replacing
 
@@ -148,9 +148,9 @@ class SparseMeasure:
         This is the scale that weight decay settles on: (||inner||^2 + ||outer||^2) / 2 summed over neurons is
         then the variation norm.
         """
-        sizes, lengths = self._sizes(), np.linalg.norm(self.neurons, axis=1)
-        live = (sizes > 0) & (lengths > 0)
-        scale = np.sqrt(sizes[live] / lengths[live])
+        sizes, inner = self._sizes(), lengths(self.neurons)
+        live = (sizes > 0) & (inner > 0)
+        scale = np.sqrt(sizes[live]) / np.sqrt(inner[live])
         outer = self.weights[live].reshape(int(live.sum()), self.n_outputs)
         return self.neurons[live] * scale[:, None], outer / scale[:, None]
 
@@ -184,10 +184,10 @@ class SparseMeasure:
             Two neurons are parallel where the distance of their directions is at most `tol`; above rounding the
             function changes by that much, relative to the neuron's own size. A group takes the mean direction.
         """
-        lengths = np.linalg.norm(self.neurons, axis=1)
-        live = (lengths > 0) & (self._sizes() > 0)
-        directions = self.neurons[live] / lengths[live, None]
-        weights = (self.weights[live].T * lengths[live]).T
+        size = lengths(self.neurons)
+        live = (size > 0) & (self._sizes() > 0)
+        directions = self.neurons[live] / size[live, None]
+        weights = (self.weights[live].T * size[live]).T
         offset, linear = self.offset, self.linear
         if linear is not None and (offset is not None or not self.fit_bias):
             directions, weights, offset, linear = self._one_facing(directions, weights, offset, linear, tol)
@@ -305,7 +305,7 @@ class SparseMeasure:
         return points
 
     def _sizes(self) -> Array:
-        return np.abs(self.weights) if self.weights.ndim == 1 else np.linalg.norm(self.weights, axis=1)
+        return np.abs(self.weights) if self.weights.ndim == 1 else lengths(self.weights)
 
     def _w(self, penalty: str | Potential, X: ArrayLike | None) -> Array:
         potential = as_potential(penalty)

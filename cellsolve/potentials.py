@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cellsolve.data import Array
+from cellsolve.data import Array, lengths
 
 #: unit roundoff of float64
 UNIT = 2.0**-53
@@ -88,7 +88,7 @@ class Variation(Potential):
     name: str = field(default="variation", init=False)
 
     def value(self, theta, lifted, bias):
-        return np.linalg.norm(theta, axis=1)
+        return lengths(theta)
 
     def cell_matrices(self, patterns, lifted, bias):
         return np.eye(lifted.shape[1])[None]
@@ -104,7 +104,7 @@ class Slope(Potential):
     name: str = field(default="slope", init=False)
 
     def value(self, theta, lifted, bias):
-        return np.linalg.norm(theta[:, :-1] if bias else theta, axis=1)
+        return lengths(theta[:, :-1] if bias else theta)
 
     def cell_matrices(self, patterns, lifted, bias):
         D = lifted.shape[1]
@@ -157,13 +157,19 @@ class LabelNoise(Potential):
     full: bool = False
     name: str = field(default="label_noise", init=False)
 
+    def __post_init__(self):
+        if not isinstance(self.full, (bool, np.bool_)):
+            raise ValueError(f"full is {self.full!r}; pass True or False.")
+        object.__setattr__(self, "full", bool(self.full))
+
     @property
     def data_degree(self):  # type: ignore[override]
         return 2 if self.full else 1
 
     def value(self, theta, lifted, bias):
         response = np.maximum(theta @ lifted.T, 0.0)
-        size = np.sqrt(np.mean(response**2, axis=1))
+        power = np.frexp(response.max(axis=1, initial=0.0))[1]  # squares may underflow
+        size = np.ldexp(np.sqrt(np.mean(np.ldexp(response, -power[:, None]) ** 2, axis=1)), power)
         return size * self._factor(response > 0, lifted) if self.full else size
 
     def cell_matrices(self, patterns, lifted, bias):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cellsolve as cs
 from cellsolve.losses import LOSSES, Huber, Logistic, Quantile
 from cellsolve.problem import Problem
 from cellsolve.solvers.neuron_master import neuron_master
@@ -94,3 +95,19 @@ def test_conic_form_minimises_the_loss(loss):
     grid = np.linspace(-3, 3, 6001)
     best = min(np.mean(loss.value(np.full(9, g), y)) for g in grid)
     assert np.mean(loss.value(np.full(9, constant), y)) <= best + 1e-8
+
+
+@pytest.mark.parametrize("number", [np.float32(0.3), np.float64(0.3), np.int64(1), np.float16(0.5), 1])
+def test_numpy_scalars_are_taken(number, tmp_path):
+    losses = [Huber(number)] + ([Quantile(number)] if number < 1 else [])
+    for loss in losses:
+        assert {type(value) for value in loss.params.values()} == {float}
+        solution = cs.solve([0.0, 1, 2, 3], [0.0, 1, 0, 5], lam=0.01, loss=loss)
+        assert solution.certificate.verify([0.0, 1, 2, 3], [0.0, 1, 0, 5])
+        solution.certificate.save(tmp_path / "c.json")
+
+
+def test_full_as_a_numpy_bool_can_be_saved(tmp_path):
+    solution = cs.solve([0.0, 1, 2, 3], [0.0, 1, 0, 5], lam=0.01, penalty=cs.LabelNoise(full=np.True_))
+    solution.certificate.save(tmp_path / "c.json")
+    assert cs.Certificate.load(tmp_path / "c.json").penalty_params == {"full": True}

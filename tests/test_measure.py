@@ -151,3 +151,18 @@ def test_features_and_norms_that_need_data():
     with pytest.raises(ValueError, match="X has 3 features; this measure was made for 2"):
         measure.predict(np.ones((2, 3)))
     assert measure.norm("label_noise", X) > 0
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+@pytest.mark.parametrize("m", [0, 2])
+def test_neurons_whose_squares_float64_cannot_hold(unit, m):
+    X = np.array([[1.0, 0.3], [2.0, -1.0], [-1.0, 4.0]])
+    theta, weights = np.array([[1.0, -1, 0.5], [0.5, 1, 1], [1, 0, 2]]), np.ones((3, m) if m else 3)
+    plain = cs.SparseMeasure(theta, weights)
+    same = cs.SparseMeasure(theta * unit, weights / unit)
+    for penalty in ("variation", "slope", "label_noise", cs.LabelNoise(full=True), "l1"):
+        assert same.norm(penalty, X) == pytest.approx(plain.norm(penalty, X), rel=1e-12)
+        np.testing.assert_allclose(same.normalized(penalty, X).predict(X), plain.predict(X), rtol=1e-12)
+    np.testing.assert_allclose(same.merge().predict(X), plain.predict(X), rtol=1e-12)
+    for part, expected in zip(same.balanced(), plain.balanced(), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-12)
