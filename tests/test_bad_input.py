@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -12,6 +13,10 @@ import cellsolve as cs
 
 X = np.arange(6.0).reshape(3, 2)
 Y = np.array([1.0, 0.0, 2.0])
+
+
+def score(values, **options):
+    return cs.certify(lambda Z: values, X, Y, lam=0.01, **options)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +53,24 @@ Y = np.array([1.0, 0.0, 2.0])
         (lambda: cs.interpolate(X, Y, sparsest=True), "sparsest=True is not available"),
         (lambda: cs.interpolate(cs.Problem(X, Y, lam=1)), "the Problem has a lam"),
         (lambda: cs.path(X, Y, lams=[1, -1]), "lams has to hold positive finite numbers"),
-        (lambda: cs.path(X, Y, n_lams=0), "n_lams has to be at least 1"),
+        (lambda: cs.path(X, Y, n_lams=0), "n_lams is 0; pass a whole number, at least 1"),
+        (lambda: cs.path(X, Y, n_lams=2.5), "n_lams is 2.5; pass a whole number"),
+        (lambda: cs.path(X, Y, lam_min_ratio=2), "lam_min_ratio is 2"),
+        (lambda: cs.path(X, Y, lams=(lam for lam in (1, 2))), "lams cannot be read as numbers"),
+        (lambda: cs.solve(X, Y, lam=True), "lam is True"),
+        (lambda: cs.solve(X, Y, lam=1, tol=True), "tol is True"),
+        (lambda: cs.solve(X, Y, lam=1, method=[]), "method is .*; pass the name"),
+        (lambda: cs.solve(X, Y, lam=1, max_time=-1), "max_time is -1; pass seconds, a number of at least 0"),
+        (lambda: cs.solve(X, Y, lam=1, max_time=np.nan), "max_time is nan"),
+        (lambda: cs.path(X, Y, n_lams=2, max_time="x"), "max_time is 'x'"),
+        (lambda: cs.solve(X, Y, lam=1, max_cells="x"), "max_cells is 'x'; pass a whole number"),
+        (lambda: cs.solve(X, Y, lam=1, max_cells=np.nan), "max_cells is nan; pass a whole number"),
+        (lambda: cs.solve(X, Y, lam=1, max_cells=np.inf), "max_cells is inf; pass a whole number"),
+        (lambda: cs.solve([["1"], ["2"]], [0, 1], lam=1), "X cannot be read as numbers .it holds text"),
+        (lambda: cs.solve(np.array([[1], ["2"]], dtype=object), [0, 1], lam=1), "X .*it holds text"),
+        (lambda: cs.solve(np.zeros((2, 1), dtype="M8[s]"), [0, 1], lam=1), "X cannot.*dates or times"),
+        (lambda: cs.solve([[10**400], [1]], [0, 1], lam=1), "X cannot be read as numbers"),
+        (lambda: cs.solve(np.ma.masked_less(X, 1), Y, lam=1), "X has masked entries"),
         (
             lambda: cs.solve(X[:, :1], [1, 1, 1], lam=1, loss="logistic", free="constant"),
             "is separated by the free part",
@@ -58,7 +80,7 @@ Y = np.array([1.0, 0.0, 2.0])
             lambda: cs.solve(
                 np.random.default_rng(0).random((30, 3)), np.zeros(30), lam=1, method="all_cells", max_cells=50
             ),
-            r"X has 8180 cells, and method 'all_cells' takes max_cells=50; use method='neurons'",
+            r"X has 8180 cells, and method 'all_cells' takes max_cells=50; use method='auto'",
         ),
         (
             lambda: cs.enumerate_cells(np.random.default_rng(0).random((30, 3)), max_cells=50),
@@ -71,10 +93,24 @@ Y = np.array([1.0, 0.0, 2.0])
             "network has an offset",
         ),
         (lambda: cs.certify(cs.SparseMeasure(np.ones((1, 3)), [1.0]), X, Y), "no interpolant"),
+        (lambda: score(Y, norm=-1.0), "norm is -1.0; pass a finite number, at least 0"),
+        (lambda: score(Y, norm=np.nan), "norm is nan"),
+        (lambda: score(Y * np.nan, norm=1.0), "network returns nan at row 0"),
+        (lambda: score(Y[:2], norm=1.0), r"network returns shape \(2,\) for the 3 rows"),
+        (lambda: score(Y, norm=0.0), "below the proven bound .*no network of that norm has these values"),
+        (lambda: score(Y, norm=1.0, certificate=3), "certificate is a int; pass a Certificate or a Solution"),
+        (
+            lambda: cs.certify(cs.SparseMeasure(np.ones((1, 3)), [[1.0, 1.0]]), X, Y, lam=1),
+            r"network returns shape \(3, 2\)",
+        ),
         (lambda: cs.SparseMeasure(np.ones(3), [1.0]), "neurons has 1 dimensions"),
         (lambda: cs.SparseMeasure(np.ones((2, 3)), [1.0]), "weights has shape"),
         (lambda: cs.Huber(delta=-1), "delta is -1"),
+        (lambda: cs.Huber(delta="1"), "delta is '1'; pass a number"),
+        (lambda: cs.Huber(delta=True), "delta is True; pass a number"),
+        (lambda: cs.Huber(delta=10**400), "delta is too large"),
         (lambda: cs.Quantile(q=2), "q is 2"),
+        (lambda: cs.LabelNoise(full="no"), "full is 'no'; pass True or False"),
     ],
 )
 def test_message(call, message):
@@ -86,6 +122,67 @@ def test_a_certificate_of_another_problem_is_refused():
     other = cs.solve(X, Y, lam=0.5).certificate
     with pytest.raises(ValueError, match="of another problem"):
         cs.certify(cs.SparseMeasure(np.ones((1, 3)), [1.0]), X, Y, lam=1, certificate=other)
+
+
+def test_a_solution_serves_as_its_certificate():
+    solution = cs.solve(X, Y, lam=0.5)
+    assert cs.certify(solution.measure, X, Y, lam=0.5, certificate=solution).gap == solution.gap
+
+
+def test_the_interpolant_of_least_norm_is_not_impossible():
+    solution = cs.interpolate(X, Y)
+    almost = solution.predict(X) * (1 - 5e-7)  # met to the tolerance of an interpolant, at a smaller norm
+    norm = solution.objective * (1 - 5e-7)
+    assert cs.certify(lambda Z: almost, X, Y, norm=norm, certificate=solution).gap == 0
+    with pytest.raises(ValueError, match="below the proven bound"):
+        cs.certify(lambda Z: almost, X, Y, norm=norm * (1 - 1e-6), certificate=solution)
+
+
+def test_a_neuron_on_a_border_of_a_potential_that_jumps():
+    points, targets = np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.0, 1.0])
+    penalty = cs.LabelNoise(full=True)
+    certificate = cs.solve(points, targets, lam=0.01, penalty=penalty).certificate
+    inside = cs.SparseMeasure([[1.0, -1.99]], [0.99])
+    assert cs.certify(inside, points, targets, lam=0.01, penalty=penalty, certificate=certificate).excess >= 0
+    claimed = dataclasses.replace(certificate, lower_bound=1.0)  # a bound that this network is below
+    with pytest.raises(ValueError, match="jumps between cells and is low exactly on a border"):
+        cs.certify(inside, points, targets, lam=0.01, penalty=penalty, certificate=claimed)
+
+
+def test_unknown_options_of_certify():
+    with pytest.raises(TypeError, match="certify got unknown arguments: foo"):
+        score(Y, norm=1.0, foo=1)
+
+
+def test_no_limit_of_time():
+    assert cs.solve(X, Y, lam=0.5, max_time=np.inf).status == "optimal"
+    assert [point.status for point in cs.path(X, Y, n_lams=2, max_time=np.inf)] == ["optimal"] * 2
+
+
+def test_a_path_ends_with_what_ctrl_c_interrupts(monkeypatch):
+    from cellsolve.oracles.exhaustive import ExhaustiveOracle
+
+    price, seen = ExhaustiveOracle.price, []
+
+    def interrupt(self, *arguments, **options):
+        seen.append(1)
+        if len(seen) == len(calls):
+            raise KeyboardInterrupt
+        return price(self, *arguments, **options)
+
+    points = np.random.default_rng(0).standard_normal((12, 2))
+    calls = range(10**6)
+    monkeypatch.setattr(ExhaustiveOracle, "price", interrupt)
+    whole = cs.path(points, points[:, 0] ** 2, n_lams=6, method="neurons")
+    calls, seen = range(len(seen) // 2), []
+    part = cs.path(points, points[:, 0] ** 2, n_lams=6, method="neurons")
+    assert len(part) < len(whole) == 6
+    assert [point.status for point in part] == ["optimal"] * (len(part) - 1) + ["interrupted"]
+
+
+def test_verify_is_there_when_asked_for():
+    code = "import cellsolve; print(cellsolve.verify.verify)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_potential_without_an_oracle_is_refused():
