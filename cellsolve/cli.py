@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from cellsolve.files import Model, Table, read_table, refuse_unwritable, write_t
 from cellsolve.losses import LOSSES
 from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import FREE_PARTS, Problem
-from cellsolve.replacing import replacing
+from cellsolve.replacing import is_stream, replacing
 
 #: values of lam that cross-validation tries, down to this share of the largest
 CV_LAMS, CV_RATIO = 20, 1e-3
@@ -30,7 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         name = f"cellsolve {arguments.command}"
-        return arguments.run(arguments)
+        code = arguments.run(arguments)
+        sys.stdout.flush()  # here, where an error is caught
+        return code
+    except BrokenPipeError:  # the reader has what it wants, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, ImportError) as error:
         what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         print(f"{name}: {' '.join(what.split())}", file=sys.stderr)
@@ -48,7 +54,7 @@ def fit(arguments: argparse.Namespace) -> int:
     from cellsolve.api import interpolate, solve
 
     table, features = _table(arguments)
-    refuse_unwritable(arguments.out, arguments.certificate, arguments.plot)
+    _refuse_unwritable(arguments.out, arguments.certificate, arguments.plot)
     if arguments.plot and Path(arguments.plot).suffix not in PICTURES:
         raise ValueError(f"--plot {arguments.plot} has to end in {', '.join(PICTURES)}.")
     if arguments.plot and len(features) > 2:
@@ -77,7 +83,7 @@ def fit(arguments: argparse.Namespace) -> int:
 def predict(arguments: argparse.Namespace) -> int:
     """Write the predictions of a model, to standard output unless --out names a file."""
     model = Model.load(arguments.model)
-    refuse_unwritable(arguments.out)
+    _refuse_unwritable(arguments.out)
     values = model.measure.predict(read_table(arguments.data).columns(model.features)).reshape(-1, 1)
     if not arguments.out:
         print(model.target, *(repr(value) for value in values[:, 0].tolist()), sep="\n")
@@ -93,7 +99,7 @@ def cells(arguments: argparse.Namespace) -> int:
     from cellsolve.cells import count_cells, enumerate_cells
 
     table, features = _table(arguments)
-    refuse_unwritable(arguments.out)
+    _refuse_unwritable(arguments.out)
     X, fit_bias = table.columns(features), not arguments.no_bias
     if not arguments.out:
         count = count_cells(X, fit_bias=fit_bias)
@@ -113,7 +119,7 @@ def certify(arguments: argparse.Namespace) -> int:
     from cellsolve.api import certify as bound
 
     model = Model.load(arguments.model)
-    refuse_unwritable(arguments.out)
+    _refuse_unwritable(arguments.out)
     table = read_table(arguments.data)
     y = table.columns([arguments.target])[:, 0]
     problem = stated_problem(model.problem, table.columns(model.features), y)
@@ -189,9 +195,11 @@ def _table(arguments: argparse.Namespace) -> tuple[Table, list[str]]:
 def _problem(arguments: argparse.Namespace, table: Table, features: list[str]) -> Problem:
     from cellsolve.api import lam_max
 
+    if arguments.interpolate and arguments.loss:
+        raise ValueError("--loss does nothing with --interpolate, which fits every row exactly; leave out one of them.")
     lam = None if arguments.interpolate else 1.0 if arguments.lam == "auto" or arguments.cv else arguments.lam
     X, y = table.columns(features), table.columns([arguments.target])[:, 0]
-    statement = {"loss": arguments.loss, "penalty": arguments.penalty, "free": arguments.free}
+    statement = {"loss": arguments.loss or "squared", "penalty": arguments.penalty, "free": arguments.free}
     problem = Problem(X, y, lam=lam, fit_bias=not arguments.no_bias, **statement)
     if arguments.cv:
         return problem.replace(lam=_cross_validated(problem, arguments.cv))
@@ -205,6 +213,7 @@ def _problem(arguments: argparse.Namespace, table: Table, features: list[str]) -
 def _cross_validated(problem: Problem, folds: int) -> float:
     """Return the lam with the least mean loss on rows that were left out."""
     from cellsolve.api import lam_max, path
+    from cellsolve.solution import Status
 
     if not 2 <= folds <= problem.n:
         raise ValueError(f"--cv is {folds}; pass a number of folds between 2 and the {problem.n} rows.")
@@ -213,7 +222,10 @@ def _cross_validated(problem: Problem, folds: int) -> float:
     for left_out in np.array_split(np.random.default_rng(0).permutation(problem.n), folds):
         kept = np.setdiff1d(np.arange(problem.n), left_out)
         fold = problem.replace(X=problem.X[kept], y=problem.y[kept])
-        for k, solution in enumerate(path(fold, lams=lams, tol=1e-4, random_state=0, progress=True)):
+        solutions = path(fold, lams=lams, tol=1e-4, random_state=0, progress=True)
+        if solutions[-1].status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        for k, solution in enumerate(solutions):
             total[k] += np.sum(problem.loss.value(solution.predict(problem.X[left_out]), problem.y[left_out]))
     return float(lams[np.argmin(total)])
 
@@ -226,8 +238,12 @@ def _picture(solution: Any, problem: Problem, names: list[str], path: Path) -> N
     figure.savefig(path, dpi=160)
 
 
+def _refuse_unwritable(*paths: str | None) -> None:
+    refuse_unwritable(*(path for path in paths if path and not is_stream(path)))
+
+
 def _name(*paths: str | None) -> None:
-    written = [path for path in paths if path]
+    written = [path for path in paths if path and not is_stream(path)]
     if written:
         print(f"wrote {', '.join(written)}")
 
@@ -271,6 +287,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", metavar="PREDICTIONS.csv", help="default: standard output")
 
     command = add(cells, "DATA")
+    command.add_argument("--target", metavar="COLUMN", help="column to leave out, as in fit")
     command.add_argument("--no-bias", action="store_true", help="neurons without biases")
     command.add_argument("--count", action="store_true", help="print the number alone")
     command.add_argument("--out", metavar="CELLS.npz", help="write the activation patterns, packed")
@@ -301,7 +318,7 @@ def _add_problem(command: argparse.ArgumentParser, interpolation: bool) -> None:
     command.set_defaults(interpolate=False)
     if interpolation:
         goal.add_argument("--interpolate", action="store_true", help="fit every row exactly, at least norm")
-    command.add_argument("--loss", choices=list(LOSSES), default="squared")
+    command.add_argument("--loss", choices=list(LOSSES), help="default: squared")
     command.add_argument("--penalty", choices=list(POTENTIALS), default="variation")
     command.add_argument("--free", choices=FREE_PARTS, help="the part that is not penalised")
     command.add_argument("--no-bias", action="store_true", help="neurons without biases")
@@ -320,9 +337,12 @@ def _names(text: str) -> list[str]:
 
 def _lam(text: str) -> float | str:
     try:
-        return text if text == "auto" else float(text)
+        value = 1.0 if text == "auto" else float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor auto") from None
+        value = np.nan
+    if not 0 < value < np.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a positive number nor auto")
+    return text if text == "auto" else value
 
 
 def _positive(text: str) -> int:

@@ -8,13 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def is_stream(path: str | Path) -> bool:
+    """Whether `path` is a device or a pipe, which cannot be replaced.
+
+    It is asked before links are resolved: /dev/stdout of a pipe resolves to a name that does not exist.
+    """
+    path = Path(path)
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a path to write to, whose file takes the place of `path` at the end, and only if nothing went wrong."""
-    final = Path(path).resolve()
-    if final.exists() and not final.is_file():
-        yield final  # a device or a pipe, which cannot be replaced
+    if is_stream(path):
+        yield Path(path)
         return
+    final = Path(path).resolve()
     draft = final.with_name(f".{final.stem}.{os.getpid()}{final.suffix}")
     try:
         yield draft

@@ -1,6 +1,7 @@
 """Every command, called as a function: what it prints, what it writes and its exit code."""
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -117,6 +118,27 @@ def test_cells(data, tmp_path, capsys):
         np.testing.assert_array_equal(content["X"], X)
 
 
+def test_cells_leave_out_the_target(data, capsys):
+    table = data[0].with_name("numbers.csv")
+    table.write_text("a,b,y\n" + "\n".join(f"{a!r},{b!r},{i}" for i, (a, b) in enumerate(data[1].tolist())))
+    assert run("cells", table, "--target", "y", "--count") == 0
+    assert int(capsys.readouterr().out) == 382
+    assert "'z'" in refused(capsys, "cells", table, "--target", "z")
+
+
+def test_predict_into_a_pipe(data, tmp_path):
+    path, *_ = data
+    model = fit_model(path, tmp_path)
+    command = f"{sys.executable} -m cellsolve predict {model} {path}"
+    plain = subprocess.run(command, shell=True, capture_output=True, text=True)
+    piped = subprocess.run(f"{command} --out /dev/stdout | cat", shell=True, capture_output=True, text=True)
+    assert piped.stderr == ""
+    assert piped.stdout.split() == plain.stdout.split()
+    for more in ("", "--out /dev/stdout"):  # the reader is gone before the first line
+        closed = subprocess.run(f"{command} {more} | true", shell=True, capture_output=True, text=True)
+        assert (closed.returncode, closed.stderr) == (0, "")
+
+
 def test_certify_and_verify(data, tmp_path, capsys):
     path, *_ = data
     model = fit_model(path, tmp_path)
@@ -223,7 +245,9 @@ def test_bad_tables(tmp_path, capsys, text, words):
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--lam", "-1"], "lam"),
+        (["--lam", "-1"], "'-1' is neither a positive number nor auto"),
+        (["--lam", "nan"], "'nan' is neither a positive number nor auto"),
+        (["--interpolate", "--loss", "hinge"], "--loss does nothing with --interpolate"),
         (["--lam", "0"], "lam"),
         (["--lam", "small"], "--lam"),
         (["--lam", "1", "--interpolate"], "not allowed"),
@@ -323,6 +347,17 @@ def test_an_interrupted_solve_reports_the_best_so_far(data, tmp_path, capsys, mo
     model = fit_model(path, tmp_path)
     assert "interrupted" in capsys.readouterr().out.lower()
     assert cs.SparseMeasure.load(model).n_neurons > 0
+
+
+def test_interrupted_cross_validation_chooses_nothing(data, tmp_path, capsys, monkeypatch):
+    from cellsolve.solution import Status
+
+    solution = cs.solve(data[1], data[2], lam=0.02)
+    stopped = dataclasses.replace(solution, status=Status.INTERRUPTED)
+    monkeypatch.setattr("cellsolve.api.path", lambda *arguments, **options: [solution, stopped])
+    arguments = (data[0], "--target", "y", "--features", "a,b", "--cv", 3, "--out", tmp_path / "m.json")
+    assert run("fit", *arguments) == 130
+    assert not (tmp_path / "m.json").exists()
 
 
 def test_an_interrupt_with_nothing_to_show_exits_130(data, tmp_path, capsys, monkeypatch):
