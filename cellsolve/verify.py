@@ -211,21 +211,26 @@ def _corrected(alpha: Array, claim: Claim, lifted: Array) -> tuple[Ints, int]:
     return corrected, denominator * scale
 
 
+def _is_row(row: object, n: int) -> bool:
+    return isinstance(row, (int, np.integer)) and not isinstance(row, bool) and bool(0 <= row < n)
+
+
 def _corrected_column(column: Ints, rows: list[int], basis: Ints) -> tuple[Ints, int]:
     """Return one output's alpha' times an integer factor, and the factor."""
     n = len(basis)
-    if not all(isinstance(row, (int, np.integer)) and 0 <= row < n for row in rows) or len(set(rows)) < len(rows):
+    if not all(_is_row(row, n) for row in rows) or len(set(rows)) < len(rows):
         raise Refused(f"rows {rows!r} are not distinct rows of the data")
     if not basis.shape[1]:
         if rows:
             raise Refused("there is no free part, so no rows to correct")
         return column, 1
-    solution = solve(basis[rows].T.tolist(), (-(basis.T @ column))[:, None].tolist()) if rows else None
+    solution = solve(basis[rows].T.tolist(), (-(basis.T @ column))[:, None].tolist())
     if solution is None or solution[2] < len(rows):
         raise Refused(f"rows {rows!r} do not determine the correction of alpha")
     delta, factor, _ = solution
     corrected = column * factor
-    corrected[rows] += np.array(delta, dtype=object)[:, 0]
+    for i, (change,) in zip(rows, delta, strict=True):
+        corrected[i] += change
     return corrected, factor
 
 

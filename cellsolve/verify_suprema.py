@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -152,6 +152,10 @@ class _Vertex:
     weighted: list[int]
     d: int
 
+    def height(self) -> Fraction:
+        """The square of the bound."""
+        return Fraction(_dot(self.theta, self.weighted), self.d**2)
+
 
 @dataclass
 class _Cell:
@@ -180,30 +184,55 @@ class _Cell:
         return [[p * a.d * b.d * _dot(a.u, b.u) - q * _dot(a.theta, b.weighted) for b in vertices] for a in vertices]
 
     def _bound_quadratic(self, u: list[int], q: list[int], W: list[list[int]]) -> _Vertex | None:
-        """Solve W theta = q + G_P^T beta, G_P theta = 0, improving the guessed set P as an active-set method does."""
+        """Minimise theta^T W theta over W theta = q + G^T beta, beta >= 0, by an active-set method in integers.
+
+        A float guess of where beta > 0 is the start. Where W is singular, a guess that takes a small entry of q for
+        rounding has no solution, or a negative one; then the search starts over from one or no row of G. One of these
+        has a solution whenever any beta has: q is in the range of W for the label noise, and `slope` leaves one
+        equation, that of the bias.
+        """
         best = None
-        for root in self._roots:
-            support = self._guess(q, root)
-            for _ in range(2 * len(self.G) + 2):
-                tight = [self.G[j] for j in support]
-                upper = [[*row, *(-g[i] for g in tight)] for i, row in enumerate(W)]
-                system = upper + [[*g, *[0] * len(tight)] for g in tight]
-                solution = solve(system, [[entry] for entry in [*q, *[0] * len(tight)]])
-                if solution is None:
-                    break
-                values = [row[0] for row in solution[0]]
-                theta, beta = values[: len(q)], values[len(q) :]
-                if min(beta, default=0) < 0:
-                    del support[beta.index(min(beta))]
-                    continue
-                best = _Vertex(u, theta, [_dot(row, theta) for row in W], solution[1])
+        cold: Iterator[list[int]] = chain([[]], ([j] for j in range(len(self.G))))
+        for support in chain((self._guess(q, root) for root in self._roots), cold):
+            found, exact = self._descend(u, q, W, support)
+            if exact:
+                return found
+            if found is not None and (best is None or found.height() < best.height()):
+                best = found
+        return best
+
+    def _descend(self, u: list[int], q: list[int], W: list[list[int]], start: list[int]) -> tuple[_Vertex | None, bool]:
+        """Return the best vertex found from one start, if any, and whether it is the exact supremum over the cell.
+
+        Once beta >= 0 it stays so: a step stops where its first entry vanishes (Lawson and Hanson, 1974).
+        """
+        support, best = list(start), None
+        feasible: dict[int, Fraction] = {}
+        for _ in range(4 * (len(self.G) + len(q)) + 2):
+            tight = [self.G[j] for j in support]
+            upper = [[*row, *(-g[i] for g in tight)] for i, row in enumerate(W)]
+            system = upper + [[*g, *[0] * len(tight)] for g in tight]
+            solution = solve(system, [[entry] for entry in [*q, *[0] * len(tight)]])
+            if solution is None:
+                break
+            values, d = [row[0] for row in solution[0]], solution[1]
+            theta, beta = values[: len(q)], values[len(q) :]
+            if min(beta, default=0) >= 0:
+                feasible = {j: Fraction(b, d) for j, b in zip(support, beta)}
+                best = _Vertex(u, theta, [_dot(row, theta) for row in W], d)
                 slack = [_dot(g, theta) for g in self.G]
                 if min(slack, default=0) >= 0:
-                    return best  # the exact supremum over this cell
+                    return best, True
                 support.append(slack.index(min(slack)))
-            if best is not None:
-                break
-        return best
+            elif best is None:
+                del support[beta.index(min(beta))]
+            else:
+                old = [feasible.get(j, Fraction(0)) for j in support]
+                steps = [(b / (b - Fraction(e, d)), k) for k, (b, e) in enumerate(zip(old, beta)) if e < 0]
+                step, leaves = min(steps)
+                feasible = {j: b + step * (Fraction(e, d) - b) for j, b, e in zip(support, old, beta)}
+                del feasible[support.pop(leaves)]
+        return best, False
 
     @cached_property
     def _roots(self) -> list[Array]:

@@ -28,7 +28,7 @@ def sphere_suprema(family: ConeFamily, q: Array, slack: Array, level: float, lin
     threshold = level
     for k in range(len(q)):
         T = family.T[k] if len(family.T) > 1 else family.T[0]
-        P, S, extra, stretch = _few_outputs(q[k], slack[k])
+        P, S, extra, stretch = _few_outputs(q[k], slack[k], T, family.weights)
         rows = slice(family.indptr[k], family.indptr[k + 1])
         gains = np.zeros(0) if linear is None else linear[k]
         value, error, best, direction = _one_cell(
@@ -43,8 +43,12 @@ def sphere_suprema(family: ConeFamily, q: Array, slack: Array, level: float, lin
     return bound, np.array(found).reshape(-1, D), np.array(members, dtype=int)
 
 
-def _few_outputs(Q: Array, slack: Array) -> tuple[Array, Array, float, float]:
-    """Rotate the outputs so that at most D are left: ||Q^T t|| <= stretch ||P^T t|| + extra |t|, both rounded up."""
+def _few_outputs(Q: Array, slack: Array, T: Array, weights: Array) -> tuple[Array, Array, float, float]:
+    """Rotate the outputs so that at most D are left: ||Q^T theta|| <= stretch ||P^T theta|| + extra w(theta).
+
+    Both factors are rounded up. Q = P V^T + E with E known entrywise, and theta = T t, so that
+    ||E^T theta|| <= sum_c |t_c| ||(T^T E)_c|| with |t_c| <= weights[c] w: theta itself can be far longer than w.
+    """
     D, m = Q.shape
     if m <= D:
         return np.ascontiguousarray(Q), np.ascontiguousarray(slack), 0.0, 1.0
@@ -53,8 +57,9 @@ def _few_outputs(Q: Array, slack: Array) -> tuple[Array, Array, float, float]:
     P = Q @ V
     size = np.abs(Q) @ np.abs(V)
     left_over = np.abs(Q - P @ V.T) + (D + m + 4) * UNIT * (np.abs(Q) + np.abs(P) @ np.abs(V.T)) + slack
+    extra = weights @ np.linalg.norm(np.abs(T).T @ left_over, axis=1) * (1 + (2 * D + m + 8) * UNIT)
     stretch = np.sqrt(1 + np.linalg.norm(V.T @ V - np.eye(V.shape[1])) + (m + 2) * UNIT * m) * (1 + 4 * UNIT)
-    return P, 0.0 * size, float(np.linalg.norm(left_over) * (1 + 8 * UNIT)), float(stretch)
+    return P, 0.0 * size, float(extra), float(stretch)
 
 
 @njit(cache=True, nogil=True)
