@@ -24,9 +24,6 @@ from cellsolve.problem import Problem
 from cellsolve.replacing import replacing
 
 FORMAT = "cellsolve-certificate-1"
-#: a loss that would be zero without rounding is at most about this share of the loss of the zero network: residuals of
-#: a few hundred roundings of y
-VANISHED = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +44,7 @@ class Certificate:
     objective : float
         Objective of the network it was made for.
     scale : float
-        Objective of the network that is zero everywhere; an objective below `VANISHED` times it is rounding.
+        Loss of residuals that are rounding of y: an objective up to it is zero, as far as float64 can tell.
     data : str, optional
         `fingerprint` of the X and y that it was made for. No part of the proof, which holds for whatever data it is
         checked on.
@@ -156,7 +153,7 @@ class Certificate:
 
 def relative_gap(objective: float, lower_bound: float, scale: float = 0.0) -> float:
     """(objective - lower_bound) / |objective|, not below 0; 0 when both vanish, to the rounding of `scale`."""
-    if objective <= lower_bound or (objective <= VANISHED * scale and lower_bound >= 0):
+    if objective <= lower_bound or (objective <= scale and lower_bound >= 0):
         return 0.0
     return (objective - lower_bound) / abs(objective) if objective else np.inf
 

@@ -14,6 +14,8 @@ from cellsolve.measure import SparseMeasure
 from cellsolve.potentials import Potential, as_potential
 
 FREE_PARTS = ("none", "constant", "affine")
+#: residuals up to this share of the largest |y| are zero: a few hundred roundings, of sums that cancel
+VANISHED = 2.0**-44
 
 
 class Problem:
@@ -159,8 +161,10 @@ class Problem:
 
     @property
     def scale(self) -> float:
-        """Objective of the network that is zero everywhere (0 for interpolation)."""
-        return self.objective_of(np.zeros_like(self.targets), 0.0)
+        """Loss of residuals that are rounding of y; 0 for interpolation, and for a loss that is positive everywhere."""
+        if self.interpolates or np.any(self.loss.value(self.targets, self.targets) != 0):
+            return 0.0
+        return self.objective_of(self.targets - VANISHED * np.abs(self.targets).max() * np.sign(self.targets), 0.0)
 
     def residual(self, measure: SparseMeasure) -> float:
         """Return max |f(x_i) - y_i|."""
@@ -248,6 +252,9 @@ class Problem:
         loss, loss_scale = (self.loss, 1.0) if y == 0 or self.interpolates else self.loss.scaled(_power(y))
         penalty_scale = _power(y - x + x * self.penalty.data_degree)
         value = penalty_scale if self.interpolates else loss_scale
+        least = _power(-900)  # below it the certificate would be rounded among the subnormal numbers
+        if not (least < min(loss_scale, penalty_scale) and max(loss_scale, penalty_scale) < 1 / least):
+            raise ValueError("X and y have scales that float64 cannot hold together; rescale X or y.")
         lam = None if self.lam is None else self.lam * penalty_scale / loss_scale
         if not (0 < value < np.inf) or (lam is not None and not (0 < lam < np.inf)):
             raise ValueError("X, y and lam have scales that float64 cannot hold together; rescale X or y.")

@@ -9,6 +9,7 @@ from cellsolve.oracles.ascent_kernels import climb
 from cellsolve.oracles.cone_kernels import ABSOLUTE, EUCLIDEAN, FULL_LABEL_NOISE, LABEL_NOISE, PLAIN
 from cellsolve.oracles.pricing import Pricing
 from cellsolve.oracles.threads import over_blocks
+from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
 
 #: ascent steps; each at least halves where it fails, so 40 of them settle a direction to rounding
@@ -48,7 +49,15 @@ class AscentOracle:
         self.n_jobs = n_jobs
         self.kind, self.M = kernel_form(problem)
         self.sizes = np.linalg.norm(problem.lifted, axis=1)
-        self.rng = np.random.default_rng(random_state)
+        #: above 0: beyond |b| = radius |a| all points are active, or none (`slope`)
+        self.radius = 0.0
+        if problem.penalty.free_constant(problem.fit_bias):
+            lengths = np.linalg.norm(problem.lifted[:, :-1] / problem.lifted[:, -1:], axis=1)
+            self.radius = float(lengths.max() * (1 + 8 * UNIT)) + np.finfo(float).tiny
+        # not the stream of default_rng(seed): users draw their data from it
+        self.rng = np.random.default_rng(
+            random_state if isinstance(random_state, np.random.Generator) else [random_state or 0, 1]
+        )
         self.n_starts = n_starts
         self.found = np.zeros((0, problem.lifted.shape[1]))
 
@@ -74,6 +83,10 @@ class AscentOracle:
         theta, ratios = np.array(theta), np.empty(len(theta))
         fixed = self.problem.lifted, np.ascontiguousarray(alpha), self.kind, self.M, self.sizes
         over_blocks(self.n_jobs, len(theta), lambda a, b: climb(*fixed, theta[a:b], ratios[a:b], STEPS), BLOCK)
+        if self.radius:  # farther out phi and w are the same, but for rounding
+            reach = self.radius * np.linalg.norm(theta[:, :-1], axis=1)
+            theta[:, -1] = np.clip(theta[:, -1], -reach, reach)
+            climb(*fixed, theta, ratios, 0)
         order = np.argsort(-ratios, kind="stable")
         order = order[ratios[order] > level]
         return theta[order], ratios[order]

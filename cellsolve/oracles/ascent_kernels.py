@@ -87,6 +87,9 @@ def climb(lifted, alpha, kind, M, sizes, theta, ratios, steps):
     phi, direction = np.empty(alpha.shape[1]), np.empty(alpha.shape[1])
     for k in range(len(theta)):
         here = theta[k]
+        if norm(here) == 0.0:
+            ratios[k] = 0.0
+            continue
         _shrink(here, norm(here))
         ratio = _ratio(lifted, alpha, kind, M, sizes, here, gradient, phi, direction)
         step = 1.0

@@ -61,10 +61,7 @@ class ConeOracle:
         self.nodes = 0
         lifted = problem.lifted
         n, D = lifted.shape
-        self.radius = 0.0
-        if problem.penalty.free_constant(problem.fit_bias):  # beyond this radius all points are active, or none
-            sizes = np.linalg.norm(lifted[:, :-1] / lifted[:, -1:], axis=1)
-            self.radius = float(sizes.max() * (1 + 8 * UNIT)) + np.finfo(float).tiny
+        self.radius = self.ascents.radius
         # sums over the data, and z halved along the way down, which adds a rounding each time
         self.rounding = 2 * (n + 60 * D * D + 100) * UNIT
 

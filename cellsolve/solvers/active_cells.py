@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cellsolve.problem import Problem
+from cellsolve.solution import Status
 from cellsolve.solvers.cell_master import CellMaster
 from cellsolve.solvers.generation import Outcome, generate
 from cellsolve.solvers.neuron_master import neuron_master
@@ -21,4 +24,25 @@ def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
         theta = np.concatenate([theta, interpolating_neurons(problem, neuron_master(problem), rng)])
     for sign in (1.0, -1.0):
         master.add(theta, np.full(len(theta), sign))
-    return generate(problem, master, oracle, options.budget, options.tol, options.report)
+    outcome = generate(problem, master, oracle, options.budget, options.tol, options.report)
+    if outcome.status is not Status.STALLED or options.budget.spent:
+        return outcome
+    # the convex solver came to its end on these cones; program (L) on the same neurons is a simpler one
+    neurons = neuron_master(problem)
+    neurons.add(np.concatenate([outcome.solution.theta, theta]))
+    return _better(outcome, generate(problem, neurons, oracle, options.budget, options.tol, options.report))
+
+
+def _better(first: Outcome, second: Outcome) -> Outcome:
+    """The lower objective and the higher bound of two runs."""
+    upper = first if first.objective < second.objective else second
+    lower = first if first.lower_bound > second.lower_bound else second
+    history = first.history + second.history
+    return replace(
+        second,
+        solution=upper.solution,
+        objective=upper.objective,
+        alpha=lower.alpha,
+        lower_bound=lower.lower_bound,
+        history=history,
+    )

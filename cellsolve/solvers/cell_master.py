@@ -75,9 +75,13 @@ class CellMaster:
         weights = (self.signs[live] * cost[live])[:, None]
         return MasterSolution(u[live] / cost[live, None], weights, coefficients, alpha)
 
-    def after(self, solution: MasterSolution) -> None:
-        """Forget the cells at zero, and add those that the neurons slide to."""
-        self._forget()
+    def after(self, solution: MasterSolution, fell: bool) -> None:
+        """Forget the cells at zero, if the objective fell, and add those that the neurons slide to.
+
+        On a plateau, where dual vectors are not unique, cells that were dropped would come back for ever.
+        """
+        if fell:
+            self._forget()
         if can_slide(self.problem):
             self.add(*slide(self.problem, solution.theta, solution.weights, solution.coefficients))
 

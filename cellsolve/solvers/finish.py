@@ -57,6 +57,8 @@ def tidy(original: Problem, problem: Problem, units: Units, outcome: Outcome, al
     """
     solution = outcome.solution
     weights, theta = solution.weights, solution.theta
+    if not len(theta):
+        return _outside(original, units, theta, weights, solution.coefficients)
     size = np.linalg.norm(weights, axis=1)
     keep = size > DUST * size.sum()
     raw = _outside(original, units, theta[keep], weights[keep], solution.coefficients)
@@ -99,6 +101,12 @@ def _weigh_again(original: Problem, problem: Problem, units: Units, theta: Array
     return _outside(original, units, master.theta[keep], weights, coefficients)
 
 
+def _scaled_down(value: float, factor: float) -> float:
+    """value * factor, rounded down: a power of two is exact but in the subnormal range."""
+    result = value * factor
+    return result if result / factor == value else float(np.nextafter(result, -np.inf))
+
+
 def certificate_of(
     original: Problem, problem: Problem, units: Units, oracle, alpha: Array, objective: float
 ) -> Certificate:
@@ -116,7 +124,7 @@ def certificate_of(
         alpha=flat[:, 0] if original.y.ndim == 1 else flat,
         rows=dual.named_rows,
         supremum=units.supremum(supremum),
-        lower_bound=lower * units.value,
+        lower_bound=_scaled_down(lower, units.value),
         objective=objective,
         scale=original.scale,
         data=fingerprint(original.X, original.y),

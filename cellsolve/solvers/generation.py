@@ -11,7 +11,7 @@ import numpy as np
 
 from cellsolve.certificate import relative_gap
 from cellsolve.data import Array
-from cellsolve.problem import Problem
+from cellsolve.problem import VANISHED, Problem
 from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution, OutOfTime, SolverFailure
 
@@ -76,7 +76,7 @@ def generate(
     ----------
     master
         solve(max_time) -> MasterSolution; add(theta, signs) -> how many are new, at most `most` are offered a round;
-        after(solution), which may forget and add on its own; `wanders`, whether its dual vectors need a center.
+        after(solution, fell), which may forget, and add on its own; `wanders`, whether its dual vectors need a center.
     oracle
         price(alpha, level, prove=...) -> Pricing; `proves`, whether it can.
     """
@@ -143,7 +143,7 @@ def generate(
             if budget.spent:
                 status = Status.TIME_LIMIT
                 break
-            master.after(solution)
+            master.after(solution, fell)
     except KeyboardInterrupt:
         if best is None:
             raise
@@ -156,6 +156,19 @@ def _offer(master, alpha: Array, pricing) -> int:
     """Offer the neurons found to the master, each with the sign of its phi; return how many it did not know."""
     theta = _spread(pricing.theta, master.most)
     return master.add(theta, np.sign(master.problem.responses(theta).T @ alpha[:, 0]))
+
+
+def free_part_alone(problem: Problem) -> Outcome | None:
+    """Return the network without neurons where its residuals are rounding, since nothing is better."""
+    coefficients = np.linalg.lstsq(problem.basis, problem.targets, rcond=1e-13)[0]
+    fit = problem.basis @ coefficients
+    miss = np.abs(fit - problem.targets).max()
+    zero = problem.objective_of(fit, 0.0) <= problem.scale
+    if miss > VANISHED * np.abs(problem.targets).max() or not zero:
+        return None
+    D, m = problem.lifted.shape[1], problem.n_outputs
+    solution = MasterSolution(np.zeros((0, D)), np.zeros((0, m)), coefficients, np.zeros_like(problem.targets))
+    return Outcome(solution, problem.objective_of(fit, 0.0), solution.alpha, 0.0, Status.OPTIMAL, [])
 
 
 def lower_bound_of(problem: Problem, alpha: Array, supremum: float) -> float:

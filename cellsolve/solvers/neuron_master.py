@@ -82,7 +82,7 @@ class NeuronMaster:
         """
         raise NotImplementedError
 
-    def after(self, solution: MasterSolution) -> None:
+    def after(self, solution: MasterSolution, fell: bool) -> None:
         """Forget neurons without weight; add sums of those that share a cell, and where they slide to."""
         self._forget(solution)
         if self.problem.n_outputs == 1:

@@ -67,6 +67,11 @@ def polish(
     """
     if not len(theta):
         return None
+    with np.errstate(all="ignore"):  # a wrong guess may run off to infinity; what comes back is judged
+        return _best(problem, theta, weights, coefficients, objective, spent)
+
+
+def _best(problem, theta, weights, coefficients, objective, spent) -> Polished | None:
     seen = set()
     for merged in MERGED:
         groups = _together(theta, weights[:, 0], merged)

@@ -1,0 +1,147 @@
+"""Branch and bound over cones against the enumeration of every cell, and against what sampling finds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cellsolve import LabelNoise, Problem, solve
+from cellsolve.cells import enumerate_lifted
+from cellsolve.oracles.cones import ConeOracle
+from cellsolve.oracles.exhaustive import ExhaustiveOracle
+
+ACCURACY = 1e-7
+CONTINUOUS = [
+    (penalty, free, bias)
+    for penalty in ("variation", "slope", "l1")
+    for free in ("none", "constant", "affine")
+    for bias in (True, False)
+    if not (penalty == "slope" and free == "none" and bias)
+]
+
+
+def _problem(rng, n, d, penalty="variation", free="none", bias=True, grid=False):
+    X = rng.standard_normal((n, d))
+    if grid:
+        X = np.round(2 * X) / 2
+    return Problem(X, rng.standard_normal(n), lam=0.1, penalty=penalty, free=free, fit_bias=bias).normalized()[0]
+
+
+def _alpha(problem, rng):
+    return problem.dual_candidate(rng.standard_normal((problem.n, 1)) / problem.n)
+
+
+def _compare(problem, alpha, level=0.0):
+    every = ExhaustiveOracle(problem, enumerate_lifted(problem.lifted, max_cells=10**6)).price(alpha, level)
+    cones = ConeOracle(problem, ACCURACY).price(alpha, level)
+    assert cones.exhaustive
+    truth = max(level, every.supremum)
+    assert cones.supremum >= every.supremum * (1 - 1e-10)
+    assert cones.supremum <= truth * (1 + 3 * ACCURACY)
+    assert np.all(cones.ratios <= every.supremum * (1 + 1e-10) + 1e-15)
+
+
+@pytest.mark.parametrize(("penalty", "free", "bias"), CONTINUOUS)
+def test_supremum_is_that_of_every_cell(penalty, free, bias):
+    rng = np.random.default_rng(3)
+    for n, d in ((1, 2), (2, 2), (6, 1), (14, 2), (9, 3)):
+        if d == 1 and not bias:
+            continue
+        problem = _problem(rng, n, d, penalty, free, bias)
+        _compare(problem, _alpha(problem, rng))
+
+
+@pytest.mark.parametrize(("penalty", "free", "bias"), CONTINUOUS)
+def test_repeated_and_collinear_points(penalty, free, bias):
+    rng = np.random.default_rng(4)
+    for n in (5, 12):
+        problem = _problem(rng, n, 2, penalty, free, bias, grid=True)
+        _compare(problem, _alpha(problem, rng))
+
+
+@pytest.mark.parametrize("penalty", ["label_noise", LabelNoise(full=True)], ids=["eq13", "full"])
+def test_label_noise_in_general_position(penalty):
+    # the bound near the all-inactive cell is that of the undecided points, which no linear minorant of w closes
+    rng = np.random.default_rng(5)
+    for n, d in ((5, 1), (12, 2), (25, 2)):
+        problem = _problem(rng, n, d, penalty)
+        _compare(problem, _alpha(problem, rng))
+
+
+def test_slope_along_the_bias_axis():
+    # the supremum is reached by a -> far biases only, where every point is active: |sum alpha_i x_i|
+    X = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    problem = Problem(X, [0.0, 1.0, 1.0], lam=0.1, penalty="slope").normalized()[0]
+    alpha = np.array([[-1.0], [0.5], [0.5]])
+    _compare(problem, alpha)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(CONTINUOUS), st.booleans(), st.floats(0.3, 2.0))
+def test_any_level(seed, case, grid, share):
+    rng = np.random.default_rng(seed)
+    penalty, free, bias = case
+    problem = _problem(rng, int(rng.integers(1, 11)), 2, penalty, free, bias, grid)
+    alpha = _alpha(problem, rng)
+    every = ExhaustiveOracle(problem, enumerate_lifted(problem.lifted, max_cells=10**6)).price(alpha, 0.0)
+    _compare(problem, alpha, share * every.supremum)
+
+
+@pytest.mark.parametrize("penalty", ["variation", "slope", "l1", "label_noise"])
+def test_no_sampled_neuron_is_above_the_supremum(penalty):
+    rng = np.random.default_rng(6)
+    problem = _problem(rng, 300, 2, penalty, "affine")
+    alpha = _alpha(problem, rng)
+    answer = ConeOracle(problem, ACCURACY).price(alpha, 0.0)
+    assert answer.exhaustive
+    aim = problem.lifted[rng.integers(300, size=100_000)]
+    theta = rng.standard_normal((100_000, 3))
+    theta[::2] -= (np.sum(theta * aim, axis=1) / np.sum(aim**2, axis=1))[::2, None] * aim[::2]
+    cost = problem.neuron_costs(theta)
+    phi = np.abs(problem.responses(theta).T @ alpha[:, 0])
+    assert np.all(phi <= answer.supremum * cost * (1 + 1e-9) + 1e-14)
+
+
+def test_a_correction_of_alpha_is_in_the_bound():
+    rng = np.random.default_rng(7)
+    for penalty in ("variation", "label_noise"):
+        problem = _problem(rng, 12, 2, penalty)
+        alpha = _alpha(problem, rng)
+        correction = np.full_like(alpha, 1e-3 * np.abs(alpha).max())
+        bound = ConeOracle(problem, ACCURACY).price(alpha, 0.0, correction).supremum
+        for _ in range(20):
+            other = alpha + correction * rng.choice([-1, 1], size=alpha.shape)
+            assert ConeOracle(problem, ACCURACY).price(other, 0.0).ratios[0] <= bound
+
+
+def test_a_proof_that_is_given_up_is_the_crude_bound():
+    rng = np.random.default_rng(8)
+    problem = _problem(rng, 200, 4)
+    alpha = _alpha(problem, rng)
+    answer = ConeOracle(problem, ACCURACY, max_work=2_000).price(alpha, 0.0)
+    crude = problem.penalty.crude_bound(alpha, problem.lifted, True)
+    assert not answer.exhaustive and answer.supremum == crude
+    unproven = ConeOracle(problem, ACCURACY).price(alpha, 0.0, prove=False)
+    assert not unproven.exhaustive and unproven.supremum == crude
+
+
+def test_threads_find_the_same_supremum():
+    rng = np.random.default_rng(9)
+    problem = _problem(rng, 100, 3)
+    alpha = _alpha(problem, rng)
+    one, two = (ConeOracle(problem, ACCURACY, n_jobs=jobs).price(alpha, 0.0).supremum for jobs in (1, 2))
+    assert one == pytest.approx(two, rel=3 * ACCURACY)
+
+
+def test_more_cells_than_are_listed_are_proven():
+    rng = np.random.default_rng(10)
+    X = rng.uniform(-1, 1, (80, 2))
+    y = np.sin(3 * X[:, 0]) * np.cos(2 * X[:, 1]) + 0.1 * rng.standard_normal(80)
+    for penalty in ("variation", "slope", "l1"):
+        beyond = solve(X, y, lam=3e-3, penalty=penalty, max_cells=10)
+        listed = solve(X, y, lam=3e-3, penalty=penalty, method="neurons")
+        assert beyond.status == listed.status == "optimal"
+        assert beyond.objective == pytest.approx(listed.objective, rel=2e-6)
+        assert beyond.certificate.verify(X, y)

@@ -1,0 +1,101 @@
+"""The master over active cells against the cvxpy program on the same cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cellsolve import Problem, enumerate_cells, interpolate, solve
+from cellsolve.programs import group_lasso
+from cellsolve.solvers.cell_master import CellMaster
+from cellsolve.solvers.conic import OutOfTime
+from cellsolve.solvers.sliding import can_slide, slide
+
+LOSSES = ["squared", "absolute", "huber", "quantile", "logistic", "hinge", "squared_hinge", None]
+PENALTIES = ["variation", "slope", "l1", "label_noise"]
+
+
+def _problem(loss, penalty, free=None, n=9):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 2))
+    y = X[:, 0] - np.abs(X[:, 1]) + 0.3 * rng.standard_normal(n)
+    if loss in ("logistic", "hinge", "squared_hinge"):
+        y = np.where(y > 0, 1.0, -1.0)
+    lam = None if loss is None else 0.01
+    return Problem(X, y, lam=lam, loss=loss or "squared", penalty=penalty, free=free).normalized()[0]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_all_cells_at_once_are_the_reference_program(loss, penalty):
+    problem = _problem(loss, penalty)
+    cells = enumerate_cells(problem.lifted, fit_bias=False)
+    master = CellMaster(problem)
+    inner = cells.interior_points()
+    for sign in (1.0, -1.0):
+        master.add(inner, np.full(len(inner), sign))
+    assert len(master) == 2 * (len(cells) - 1)  # the cell without active points is of no use
+    solution = master.solve()
+    fit = problem.responses(solution.theta) @ solution.weights + problem.basis @ solution.coefficients
+    objective = problem.objective_of(fit, float(np.abs(solution.weights).sum()))
+    reference = group_lasso(problem, cells=cells)
+    reference.solve("CLARABEL")
+    assert objective == pytest.approx(reference.problem.value, rel=1e-6, abs=1e-9)
+
+
+def test_known_cells_are_not_added_again_and_idle_ones_are_dropped():
+    problem = _problem("squared", "variation")
+    master = CellMaster(problem)
+    theta = np.random.default_rng(1).standard_normal((40, 3))
+    first = master.add(theta, np.ones(40))
+    assert first == len(master) > 5
+    assert master.add(2.0 * theta, np.ones(40)) == 0
+    assert master.add(theta[:1], -np.ones(1)) == 1
+    objectives = []
+    for _ in range(3):
+        solution = master.solve()
+        fit = problem.responses(solution.theta) @ solution.weights
+        objectives.append(problem.objective_of(fit, float(np.abs(solution.weights).sum())))
+        master.after(solution, True)
+    assert len(master) < first
+    assert objectives == sorted(objectives, reverse=True)
+
+
+def test_time_limit():
+    problem = _problem("squared", "variation", n=60)
+    master = CellMaster(problem)
+    master.add(np.random.default_rng(1).standard_normal((50, 3)), np.ones(50))
+    with pytest.raises(OutOfTime):
+        master.solve(max_time=0.0)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("loss", ["squared", "huber", "logistic", "squared_hinge"])
+def test_sliding_never_goes_up(loss, penalty):
+    problem = _problem(loss, penalty, n=30)
+    rng = np.random.default_rng(2)
+    theta = rng.standard_normal((6, 3))
+    theta /= problem.neuron_costs(theta)[:, None]
+    weights = rng.standard_normal((6, 1))
+    coefficients = np.zeros((problem.basis.shape[1], 1))
+    before = problem.objective_of(problem.responses(theta) @ weights, float(np.abs(weights).sum()))
+    landed, signs = slide(problem, theta, weights, coefficients)
+    assert can_slide(problem) and len(landed) == len(signs) <= 6
+    master = CellMaster(problem)
+    master.add(landed, signs)
+    solution = master.solve()
+    fit = problem.responses(solution.theta) @ solution.weights + problem.basis @ solution.coefficients
+    assert problem.objective_of(fit, float(np.abs(solution.weights).sum())) <= before * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_active_cells_find_what_every_cell_gives(penalty):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((11, 2))
+    y = np.abs(X[:, 0]) - X[:, 1] ** 2
+    some = solve(X, y, lam=0.02, penalty=penalty, method="active_cells")
+    every = solve(X, y, lam=0.02, penalty=penalty, method="all_cells")
+    assert some.status == every.status == "optimal"
+    assert some.objective == pytest.approx(every.objective, rel=2e-6)
+    some, every = (interpolate(X, y, penalty=penalty, method=method) for method in ("active_cells", "all_cells"))
+    assert some.gap <= 1e-6 and some.objective == pytest.approx(every.objective, rel=2e-6)
