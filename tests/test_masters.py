@@ -42,7 +42,7 @@ def test_a_master_out_of_time_ends_the_loop_with_what_there_is(loss):
     class Finder:
         proves = False
 
-        def price(self, alpha, level, prove=True):
+        def price(self, alpha, level, **options):
             from cellsolve.oracles.pricing import Pricing
 
             theta = np.random.default_rng(2).standard_normal((5, 4))

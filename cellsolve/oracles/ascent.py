@@ -61,12 +61,19 @@ class AscentOracle:
         self.n_starts = n_starts
         self.found = np.zeros((0, problem.lifted.shape[1]))
 
-    def price(self, alpha: Array, level: float, correction: Array | None = None, prove: bool = True) -> Pricing:
+    def price(
+        self,
+        alpha: Array,
+        level: float,
+        correction: Array | None = None,
+        prove: bool = True,
+        max_time: float = np.inf,
+    ) -> Pricing:
         """Return the neurons found above `level`; the supremum is the potential's crude bound.
 
         Parameters
         ----------
-        alpha, level, correction, prove
+        alpha, level, correction, prove, max_time
             As for `ExhaustiveOracle.price`.
         """
         problem = self.problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from threading import TIMEOUT_MAX, Timer
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from cellsolve.problem import Problem
 STEPS = 6
 #: point visits that a proof may take by default: about a minute
 MAX_WORK = 5_000_000_000
+#: what a Timer takes for ever
+LONGEST = TIMEOUT_MAX / 2
 #: neurons that one orthant may report
 MOST = 1000
 #: of them that are climbed from
@@ -65,7 +68,14 @@ class ConeOracle:
         # sums over the data, and z halved along the way down, which adds a rounding each time
         self.rounding = 2 * (n + 60 * D * D + 100) * UNIT
 
-    def price(self, alpha: Array, level: float, correction: Array | None = None, prove: bool = True) -> Pricing:
+    def price(
+        self,
+        alpha: Array,
+        level: float,
+        correction: Array | None = None,
+        prove: bool = True,
+        max_time: float = np.inf,
+    ) -> Pricing:
         """Return neurons above `level` and, if asked, a proven supremum.
 
         Parameters
@@ -74,6 +84,8 @@ class ConeOracle:
             As for `ExhaustiveOracle.price`.
         prove : bool
             Whether to run branch and bound; without it the supremum is the crude bound.
+        max_time : float
+            Seconds after which the proof is given up.
         """
         start = self.ascents.price(alpha, level, correction)
         if not prove:
@@ -118,11 +130,17 @@ class ConeOracle:
             theta.append(found[:count])
             ratios.append(values[:count])
 
+        timer = Timer(min(max_time, LONGEST), lambda: stop.fill(1))
+        timer.daemon = True
+        timer.start()
         try:
             _each(self.n_jobs, tasks, search)
         except BaseException:
             stop[0] = 1  # threads may still be at work
             raise
+        finally:
+            timer.cancel()
+        finished = finished and not stop[0]
         found, values = self._best(np.concatenate(theta), np.concatenate(ratios), alpha, level)
         supremum = reached * (1 + 4 * UNIT) if finished else start.supremum
         return Pricing(min(supremum, start.supremum), found, values, exhaustive=finished)

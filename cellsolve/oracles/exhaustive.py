@@ -57,7 +57,14 @@ class ExhaustiveOracle:
             self.cells = cells
             self.families = round_families(problem, cells)
 
-    def price(self, alpha: Array, level: float, correction: Array | None = None, prove: bool = True) -> Pricing:
+    def price(
+        self,
+        alpha: Array,
+        level: float,
+        correction: Array | None = None,
+        prove: bool = True,
+        max_time: float = np.inf,
+    ) -> Pricing:
         """Bound sup ||phi_alpha|| / w and return the best neuron of every cell whose ratio exceeds `level`.
 
         Parameters
@@ -67,8 +74,8 @@ class ExhaustiveOracle:
         level : float
         correction : (n, m), optional
             Bounds on |alpha' - alpha|: the supremum then holds for the exact alpha'.
-        prove : bool
-            No matter here: the bound is proven in any case.
+        prove, max_time
+            No matter here: the bound is proven in any case, in a second or so.
         """
         q, slack = self._sums(alpha, correction)
         best = [self._price_family(family, alpha, correction, q, slack, level) for family in self.families]

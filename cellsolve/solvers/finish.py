@@ -102,7 +102,7 @@ def _weigh_again(original: Problem, problem: Problem, units: Units, theta: Array
 
 
 def _scaled_down(value: float, factor: float) -> float:
-    """value * factor, rounded down: a power of two is exact but in the subnormal range."""
+    """Value * factor, rounded down: a power of two is exact but in the subnormal range."""
     result = value * factor
     return result if result / factor == value else float(np.nextafter(result, -np.inf))
 

@@ -78,7 +78,7 @@ def generate(
         solve(max_time) -> MasterSolution; add(theta, signs) -> how many are new, at most `most` are offered a round;
         after(solution, fell), which may forget, and add on its own; `wanders`, whether its dual vectors need a center.
     oracle
-        price(alpha, level, prove=...) -> Pricing; `proves`, whether it can.
+        price(alpha, level, prove=..., max_time=...) -> Pricing; `proves`, whether it can.
     """
     history: list[Round] = []
     best: Outcome | None = None
@@ -121,7 +121,7 @@ def generate(
                     largest = float(pricing.ratios[0]) if len(pricing.ratios) else 0.0
                     hoped = lower_bound_of(problem, alpha, max(largest, problem.level))
                     if not new or relative_gap(best.objective, hoped, problem.scale) <= tol:
-                        pricing = oracle.price(alpha, problem.level)
+                        pricing = oracle.price(alpha, problem.level, max_time=budget.left)
                         new += _offer(master, alpha, pricing)
                 lower = lower_bound_of(problem, alpha, pricing.supremum)
                 if lower > lower_best:
@@ -160,7 +160,7 @@ def _offer(master, alpha: Array, pricing) -> int:
 
 def free_part_alone(problem: Problem) -> Outcome | None:
     """Return the network without neurons where its residuals are rounding, since nothing is better."""
-    coefficients = np.linalg.lstsq(problem.basis, problem.targets, rcond=1e-13)[0]
+    coefficients = np.asarray(np.linalg.lstsq(problem.basis, problem.targets, rcond=1e-13)[0], dtype=np.float64)
     fit = problem.basis @ coefficients
     miss = np.abs(fit - problem.targets).max()
     zero = problem.objective_of(fit, 0.0) <= problem.scale

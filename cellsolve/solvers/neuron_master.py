@@ -24,6 +24,8 @@ LOOSE = 1e-7
 ROUNDING = 1e-10
 #: neurons offered in one round: more cost more in the master than they save in rounds
 MOST = 60
+#: a neuron above this share of the norm has weight: an interior-point method leaves some to all that are near another
+LIVE = 1e-7
 #: rounds without weight after which a neuron is forgotten
 IDLE = 2
 
@@ -85,11 +87,12 @@ class NeuronMaster:
     def after(self, solution: MasterSolution, fell: bool) -> None:
         """Forget neurons without weight; add sums of those that share a cell, and where they slide to."""
         self._forget(solution)
-        if self.problem.n_outputs == 1:
-            self.add(self._sums(solution))
+        if self.problem.n_outputs > 1:
+            return
+        sums, signs = self._sums(solution)
+        self.add(sums)
         if can_slide(self.problem):
-            theta, signs = slide(self.problem, solution.theta, solution.weights, solution.coefficients)
-            self.add(theta, signs)
+            self.add(slide(self.problem, sums, signs[:, None], solution.coefficients)[0])
 
     def _append(self, columns: Array) -> None:
         """Tell the solver about new columns."""
@@ -98,25 +101,28 @@ class NeuronMaster:
         """Drop neurons that carried no weight for `IDLE` rounds, once there are many: a master costs by the column."""
         count = len(solution.weights)
         live = np.linalg.norm(solution.weights, axis=1)
-        live = live > 1e-9 * live.sum()
+        live = live > LIVE * live.sum()
         keys = [row.tobytes() for row in self.theta]
         idle = {key: 0 if k >= count or live[k] else self._idle.get(key, 0) + 1 for k, key in enumerate(keys)}
         self._idle = idle
         if len(keys) > 2 * self.problem.n + 50:
             self.keep(np.array([idle[key] < IDLE for key in keys]))
 
-    def _sums(self, solution: MasterSolution) -> Array:
-        """Sums of the neurons of one cell and sign: same fit there, no larger penalty (de Dios & Bruna, Lemma 4.5)."""
+    def _sums(self, solution: MasterSolution) -> tuple[Array, Array]:
+        """Sums of the neurons of one cell and sign, and the signs: the same fit for no larger penalty.
+
+        De Dios & Bruna, Lemma 4.5.
+        """
         weights = solution.weights[:, 0]
         size = np.abs(weights)
-        live = np.flatnonzero(size > 1e-9 * size.sum())
+        live = np.flatnonzero(size > LIVE * size.sum())
         theta = solution.theta[live]
         patterns = np.packbits(self.problem.lifted @ theta.T > 0, axis=0).T
         keys = np.column_stack([patterns, (weights[live] > 0).astype(np.uint8)])
-        _, groups, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-        sums = np.zeros((len(counts), theta.shape[1]))
+        distinct, groups = np.unique(keys, axis=0, return_inverse=True)
+        sums = np.zeros((len(distinct), theta.shape[1]))
         np.add.at(sums, groups.ravel(), size[live, None] * theta)
-        return sums[counts > 1]
+        return sums, np.where(distinct[:, -1] > 0, 1.0, -1.0)
 
 
 def _new_rows(fresh: Array, known: Array) -> np.ndarray:

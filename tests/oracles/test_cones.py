@@ -123,6 +123,8 @@ def test_a_proof_that_is_given_up_is_the_crude_bound():
     answer = ConeOracle(problem, ACCURACY, max_work=2_000).price(alpha, 0.0)
     crude = problem.penalty.crude_bound(alpha, problem.lifted, True)
     assert not answer.exhaustive and answer.supremum == crude
+    late = ConeOracle(problem, ACCURACY).price(alpha, 0.0, max_time=0.0)
+    assert not late.exhaustive and late.supremum == crude
     unproven = ConeOracle(problem, ACCURACY).price(alpha, 0.0, prove=False)
     assert not unproven.exhaustive and unproven.supremum == crude
 
