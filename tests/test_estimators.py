@@ -38,11 +38,15 @@ SEARCH = {"n_lams": 2, "lam_min_ratio": 0.3, "cv": 2}
     [
         CellRegressor(**QUICK),
         CellClassifier(lam=0.1, **QUICK),
-        CellRegressorCV(**SEARCH, **QUICK),
-        CellClassifierCV(**SEARCH, **QUICK),
     ]
 )
 def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([CellRegressorCV(**SEARCH, **QUICK), CellClassifierCV(**SEARCH, **QUICK)])
+def test_scikit_learn_checks_of_cross_validation(estimator, check):
     check(estimator)
 
 

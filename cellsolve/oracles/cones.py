@@ -18,6 +18,8 @@ from cellsolve.problem import Problem
 STEPS = 6
 #: point visits that a proof may take by default: about a minute
 MAX_WORK = 5_000_000_000
+#: a supremum below this share of the crude bound is not told from rounding
+FLOOR = 1e-10
 #: what a Timer takes for ever
 LONGEST = TIMEOUT_MAX / 2
 #: neurons that one orthant may report
@@ -94,7 +96,7 @@ class ConeOracle:
         best = float(start.ratios[0]) if len(start.ratios) else 0.0
         # far from the level there is no need to know the supremum to the last digits
         accuracy = max(self.accuracy, ROUGH * (best / level - 1) if level > 0 else 0.0)
-        t = max(level, best, self._far(alpha, correction)) * (1 + accuracy)
+        t = max(level, best, self._far(alpha, correction), FLOOR * start.supremum) * (1 + accuracy)
         column = np.ascontiguousarray(alpha[:, 0])
         lifted = self.problem.lifted
         D = lifted.shape[1]
