@@ -25,7 +25,7 @@ def _problem(loss, penalty, free=None, n=9):
     return Problem(X, y, lam=lam, loss=loss or "squared", penalty=penalty, free=free).normalized()[0]
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("penalty", ["variation", "slope", "l1"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_all_cells_at_once_are_the_reference_program(loss, penalty):
     problem = _problem(loss, penalty)
