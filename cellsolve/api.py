@@ -12,15 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cellsolve.certificate import Certificate
+from cellsolve.checks import count, positive, seconds
 from cellsolve.data import Array, as_floats
 from cellsolve.losses import Loss
 from cellsolve.measure import SparseMeasure
-from cellsolve.oracles.choice import Oracle, choose_oracle
+from cellsolve.oracles.choice import choose_oracle
+from cellsolve.oracles.pricing import Oracle
 from cellsolve.potentials import Potential
 from cellsolve.problem import Problem, Units, as_problem
+from cellsolve.scoring import refuse_impossible, values_and_norm
 from cellsolve.solution import Solution, Status
 from cellsolve.solvers import Budget, Method, Options, choose
-from cellsolve.solvers.finish import certificate_of, refine, tidy
+from cellsolve.solvers.finish import finish
+from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.generation import free_part_alone
 from cellsolve.solvers.zero import zero_level
 
@@ -28,8 +32,8 @@ from cellsolve.solvers.zero import zero_level
 TOL = 1e-6
 #: share of tol to which an oracle proves a supremum: the rest is for what the solvers leave
 ACCURACY = 0.1
-#: an objective this share below a lower bound is not rounding
-ROUNDING = 1e-9
+#: share of tol by which the objective may rise for the sake of fewer neurons, each of two times
+SLACK = 0.1
 
 
 def solve(
@@ -97,7 +101,7 @@ def solve(
     """
     if not isinstance(X, Problem) and lam is None:
         raise ValueError("lam is missing; pass a positive number, or call interpolate for the limit lam -> 0.")
-    problem = as_problem(X, y, lam=_lam(lam), loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
+    problem = as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     return _solve(
         problem,
         None,
@@ -189,12 +193,12 @@ def path(
         In decreasing order of lam, one certificate each; Ctrl-C ends the list with the one it interrupted.
     """
     _refuse_unknown(options, "path")
-    max_time = _seconds(max_time)
+    max_time = seconds(max_time)
     problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     _, method = _choose(options.get("method", "auto"), problem)
-    oracle = _oracle(problem.normalized()[0], method, **_oracle_options(options))
+    oracle = _oracle(Frame.of(problem).inside, method, **_oracle_options(options))
     if lams is None:
-        n_lams, lam_min_ratio = _count(n_lams, "n_lams"), _positive(lam_min_ratio, "lam_min_ratio", 1.0)
+        n_lams, lam_min_ratio = count(n_lams, "n_lams"), positive(lam_min_ratio, "lam_min_ratio", 1.0)
         if lam_min_ratio > 1:
             raise ValueError(f"lam_min_ratio is {lam_min_ratio!r}; pass a number above 0 and at most 1.")
         top = _lam_max(problem, oracle)
@@ -242,7 +246,7 @@ def lam_max(
     """
     problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     _, method = choose("auto", problem)
-    oracle = _oracle(problem.normalized()[0], method, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state)
+    oracle = _oracle(Frame.of(problem).inside, method, max_cells=max_cells, n_jobs=n_jobs, random_state=random_state)
     return _lam_max(problem, oracle)
 
 
@@ -288,10 +292,10 @@ def certify(
         problem or other data.
     """
     _refuse_unknown(options, "certify")
-    problem = as_problem(X, y, lam=_lam(lam), loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
+    problem = as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     if callable(network) and hasattr(network, "state_dict"):
         network = SparseMeasure.from_torch(network)
-    fit, size = _values(network, problem, norm)
+    fit, size = values_and_norm(network, problem, norm)
     objective = problem.objective_of(fit, size)
     if isinstance(certificate, Solution):
         certificate = certificate.certificate
@@ -306,7 +310,7 @@ def certify(
             f"certificate is of another problem: it differs in {', '.join(differences)}; "
             "solve this one, or leave certificate out."
         )
-    _refuse_impossible(network, problem, fit, objective, certificate)
+    refuse_impossible(network, problem, fit, objective, certificate)
     return replace(certificate, objective=objective)
 
 
@@ -339,12 +343,13 @@ def _solve(
     progress: bool = False,
     warm_start: Solution | SparseMeasure | None = None,
 ) -> Solution:
-    tol = _positive(tol, "tol", TOL)
-    budget = Budget(_seconds(max_time))
+    tol = positive(tol, "tol", TOL)
+    budget = Budget(seconds(max_time))
     name, chosen = _choose(method, problem)
     problem.refuse_unattained()
     random_state = 0 if random_state is None else random_state
-    inside, units = problem.normalized()
+    frame = Frame.of(problem)
+    inside, units = frame.inside, frame.units
     if oracle is None:
         oracle = _oracle(
             inside,
@@ -366,11 +371,13 @@ def _solve(
         )
         outcome = free_part_alone(inside)
         if outcome is None:
-            outcome = refine(inside, chosen.run(inside, oracle, options), oracle, budget)
-    measure = tidy(problem, inside, units, outcome, 0.1 * tol * abs(outcome.objective) * units.value)
-    certificate = certificate_of(problem, inside, units, oracle, outcome.alpha, problem.objective(measure))
+            outcome = chosen.run(inside, oracle, options)
+    allowed = SLACK * tol * abs(outcome.objective)
+    measure, certificate, interrupted = finish(frame, outcome, oracle, budget, allowed)
     status = outcome.status
-    if certificate.gap <= tol:
+    if interrupted or status is Status.INTERRUPTED:  # whatever the gap: a path ends here
+        status = Status.INTERRUPTED
+    elif certificate.gap <= tol:
         status = Status.OPTIMAL
     elif status is Status.OPTIMAL:
         status = Status.STALLED
@@ -385,9 +392,9 @@ def _oracle(
 ) -> Oracle:
     return choose_oracle(
         inside,
-        method.cells_of(inside) if max_cells is None else _count(max_cells, "max_cells"),
+        method.cells_of(inside) if max_cells is None else count(max_cells, "max_cells"),
         every_cell=method.needs_all_cells,
-        accuracy=ACCURACY * _positive(tol, "tol", TOL),
+        accuracy=ACCURACY * positive(tol, "tol", TOL),
         n_jobs=n_jobs,
         random_state=0 if random_state is None else random_state,
         progress=progress,
@@ -407,72 +414,8 @@ def _any_lam(X: Any, y: Any, **statement: Any) -> Problem:
 
 def _lam_max(problem: Problem, oracle: Any) -> float:
     problem.refuse_unattained()
-    inside, units = problem.normalized()
-    return units.supremum(zero_level(inside, oracle))
-
-
-def _values(network: Any, problem: Problem, norm: float | None) -> tuple[Array, float]:
-    """Return the values of a network on the data, shape (n, m), and its norm."""
-    if isinstance(network, SparseMeasure):
-        if network.fit_bias != problem.fit_bias and problem.fit_bias:
-            network = _with_biases(network)
-        _refuse_other_free_part(network, problem)
-        fit, size = network.predict(problem.X), network.norm(problem.penalty, problem.X)
-    elif callable(network):
-        if norm is None:
-            raise ValueError("norm is missing; a callable has to come with its norm sum |c_k| w(theta_k).")
-        size = _positive(norm, "norm", None, zero=True)
-        fit = as_floats(network(problem.X), "the values of network")
-    else:
-        raise ValueError(f"network is a {type(network).__name__}; pass a SparseMeasure, a torch module or a callable.")
-    shapes = [problem.y.shape, problem.targets.shape]
-    if problem.n_outputs == 1:
-        shapes.append((problem.n,))
-    if fit.shape not in shapes:
-        raise ValueError(f"network returns shape {fit.shape} for the {problem.n} rows of X; y has {problem.y.shape}.")
-    if not np.isfinite(fit).all():
-        row = int(np.argwhere(~np.isfinite(fit))[0][0])
-        raise ValueError(f"network returns {fit[row]} at row {row} of X; only finite values can be scored.")
-    fit = fit.reshape(problem.targets.shape)
-    if problem.interpolates:
-        miss = np.abs(fit - problem.targets).max()
-        if miss > 1e-6 * max(1.0, np.abs(problem.targets).max()):
-            raise ValueError(f"network misses y by up to {miss:.2g}, so it is no interpolant; pass lam to score it.")
-    return fit, size
-
-
-def _refuse_impossible(network: Any, problem: Problem, fit: Array, objective: float, certificate: Certificate) -> None:
-    bound = certificate.lower_bound
-    room = ROUNDING * abs(bound) + certificate.scale
-    if problem.interpolates and certificate.supremum > 0:  # the same alpha bounds the norm of what it interpolates
-        dual = certificate.alpha.reshape(fit.shape)
-        room += abs(float(np.sum(dual * (problem.targets - fit)))) / certificate.supremum
-    if objective >= bound - room:
-        return
-    below = f"network has the objective {objective:.10g}, below the proven bound {bound:.10g} for networks of any width"
-    if isinstance(network, SparseMeasure) and problem.penalty.jumps:
-        raise ValueError(
-            f"{below}: penalty {problem.penalty!r} jumps between cells and is low exactly on a border, where a neuron "
-            "of this network is; move that neuron off it, or use a penalty without jumps."
-        )
-    raise ValueError(f"{below}: no network of that norm has these values, so norm, or what network returns, is wrong.")
-
-
-def _with_biases(network: SparseMeasure) -> SparseMeasure:
-    neurons = np.column_stack([network.neurons, np.zeros(network.n_neurons)])
-    return SparseMeasure(neurons, network.weights, offset=network.offset, linear=network.linear)
-
-
-def _refuse_other_free_part(network: SparseMeasure, problem: Problem) -> None:
-    if not problem.fit_bias and network.fit_bias and np.any(network.neurons[:, -1] != 0):
-        raise ValueError("network has biases, but the problem is one without (fit_bias=False).")
-    constant = problem.free != "none" and (problem.free == "constant" or problem.fit_bias)
-    if network.offset is not None and np.any(network.offset != 0) and not constant:
-        raise ValueError(
-            f"network has an offset, which free={problem.free!r} does not allow; certify with a larger free part."
-        )
-    if network.linear is not None and np.any(network.linear != 0) and problem.free != "affine":
-        raise ValueError(f"network has a linear part, which free={problem.free!r} does not allow; use free='affine'.")
+    frame = Frame.of(problem)
+    return frame.units.supremum(zero_level(frame.inside, oracle))
 
 
 def _warm_neurons(start: Solution | SparseMeasure | None, problem: Problem, units: Units) -> Array | None:
@@ -496,40 +439,6 @@ def _choose(method: Any, problem: Problem) -> tuple[str, Method]:
     if not isinstance(method, str):
         raise ValueError(f"method is {method!r}; pass the name of one, 'auto' say.")
     return choose(method, problem)
-
-
-def _lam(lam: Any) -> Any:
-    if isinstance(lam, (bool, np.bool_)):
-        raise ValueError(f"lam is {lam!r}; pass a positive finite number.")
-    return lam
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-def _positive(value: Any, name: str, default: float | None, zero: bool = False) -> float:
-    if value is None:
-        return default  # type: ignore[return-value]
-    if not _is_number(value) or not np.isfinite(value) or value < 0 or (value == 0 and not zero):
-        what = "a finite number, at least 0" if zero else "a positive finite number"
-        raise ValueError(f"{name} is {value!r}; pass {what}.")
-    return float(value)
-
-
-def _seconds(max_time: Any) -> float | None:
-    """Return max_time, None for no limit."""
-    if max_time is None or (_is_number(max_time) and max_time == np.inf):
-        return None
-    if not _is_number(max_time) or not max_time >= 0:
-        raise ValueError(f"max_time is {max_time!r}; pass seconds, a number of at least 0, or None for no limit.")
-    return float(max_time)
-
-
-def _count(value: Any, name: str) -> int:
-    if not _is_number(value) or not np.isfinite(value) or value < 1 or value != int(value):
-        raise ValueError(f"{name} is {value!r}; pass a whole number, at least 1.")
-    return int(value)
 
 
 @contextmanager

@@ -118,6 +118,12 @@ class Problem:
             f"free={self.free!r}, fit_bias={self.fit_bias})"
         )
 
+    def variant(self, **attributes: Any) -> Problem:
+        """Return a copy with some attributes changed, as they are: for solvers, which know what they do."""
+        problem = object.__new__(Problem)
+        problem._set(**(vars(self) | attributes))
+        return problem
+
     def replace(self, **changes: Any) -> Problem:
         """Return the same problem with some arguments changed."""
         keys = ("lam", "loss", "penalty", "free", "fit_bias")
@@ -147,6 +153,11 @@ class Problem:
         return 1.0 if self.lam is None else self.lam
 
     # -- primal ---------------------------------------------------------------------------------------------
+
+    @property
+    def one_facing(self) -> bool:
+        """Whether theta and -theta are one neuron: relu(-t) = relu(t) - t with t free, and w(-theta) = w(theta)."""
+        return self.free == "affine" and not self.penalty.depends_on_data
 
     def objective_of(self, fit: Array, norm: float) -> float:
         """Return the objective of a network with values `fit` (n, m) on the data and norm `norm`."""
@@ -249,32 +260,32 @@ class Problem:
             columns[group] = _exponent(self.lifted[:, group])
         x = int(columns[groups[0][0]])
         y = 0 if self.loss.classification and not self.interpolates else _exponent(self.targets)
-        loss, loss_scale = (self.loss, 1.0) if y == 0 or self.interpolates else self.loss.scaled(_power(y))
+        basis = np.array([_exponent(column) for column in self.basis.T], dtype=int)
+        loss_scale = 1.0 if self.interpolates or y == 0 else self.loss.scaled(_power(y))[1]
         penalty_scale = _power(y - x + x * self.penalty.data_degree)
         value = penalty_scale if self.interpolates else loss_scale
         least = _power(-900)  # below it the certificate would be rounded among the subnormal numbers
         if not (least < min(loss_scale, penalty_scale) and max(loss_scale, penalty_scale) < 1 / least):
             raise ValueError("X and y have scales that float64 cannot hold together; rescale X or y.")
-        lam = None if self.lam is None else self.lam * penalty_scale / loss_scale
-        if not (0 < value < np.inf) or (lam is not None and not (0 < lam < np.inf)):
+        units = Units(x, y, basis, value, self.penalty.data_degree, columns - x)
+        return self.in_units(units), units
+
+    def in_units(self, units: Units) -> Problem:
+        """Return the same problem in these units."""
+        loss = self.loss if self.interpolates or units.y == 0 else self.loss.scaled(_power(units.y))[0]
+        penalty_scale = _power(units.y - units.x + units.x * units.data_degree)
+        lam = None if self.lam is None else self.lam * penalty_scale / units.value
+        if not (0 < units.value < np.inf) or (lam is not None and not (0 < lam < np.inf)):
             raise ValueError("X, y and lam have scales that float64 cannot hold together; rescale X or y.")
-        basis = np.array([_exponent(column) for column in self.basis.T], dtype=int)
-        problem = object.__new__(Problem)
-        problem._set(
-            X=self.X,
-            y=_exact_scale(self.y, -y),
+        basis = [_exact_scale(column, -e) for column, e in zip(self.basis.T, units.basis, strict=True)]
+        return self.variant(
+            y=_exact_scale(self.y, -units.y),
             lam=lam,
             loss=loss,
-            penalty=self.penalty,
-            free=self.free,
-            fit_bias=self.fit_bias,
-            lifted=_exact_scale(self.lifted, -columns),
-            targets=_exact_scale(self.targets, -y),
-            basis=np.column_stack([_exact_scale(column, -e) for column, e in zip(self.basis.T, basis, strict=True)])
-            if len(basis)
-            else self.basis,
+            lifted=_exact_scale(self.lifted, -(units.columns + units.x)),
+            targets=_exact_scale(self.targets, -units.y),
+            basis=np.column_stack(basis) if basis else self.basis,
         )
-        return problem, Units(x, y, basis, value, self.penalty.data_degree, columns - x)
 
 
 @dataclass(frozen=True)
@@ -304,17 +315,13 @@ class Units:
         """Coefficients of the free part in the caller's units."""
         return np.ldexp(coefficients, self.y - self.basis[:, None]) if len(self.basis) else coefficients
 
+    def coefficients_inside(self, coefficients: Array) -> Array:
+        """Coefficients of the caller's free part in normalized units."""
+        return np.ldexp(coefficients, self.basis[:, None] - self.y) if len(self.basis) else coefficients
+
     def alpha(self, alpha: Array) -> Array:
         """Dual vector in the caller's units."""
         return np.ldexp(alpha * self.value, -self.y)
-
-    def alpha_inside(self, alpha: Array) -> Array:
-        """Dual vector of the caller in normalized units."""
-        return np.ldexp(alpha, self.y) / self.value
-
-    def weights_inside(self, weights: Array) -> Array:
-        """Outer weights of the caller in normalized units."""
-        return np.ldexp(weights, self.x - self.y)
 
     def supremum(self, supremum: float) -> float:
         """Sup |phi| / w in the caller's units."""
@@ -342,11 +349,12 @@ def _lam(lam: Any) -> float | None:
     if lam is None:
         return None
     try:
-        value = float(lam)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"lam is {lam!r}; pass a positive number, or None for interpolation.") from error
+        value = np.nan if isinstance(lam, (bool, np.bool_)) else float(lam)
+    except (TypeError, ValueError):
+        value = np.nan
     if not (0 < value < np.inf):
-        raise ValueError(f"lam is {value}; pass a positive finite number, or None for interpolation.")
+        given = repr(lam) if np.isnan(value) else value
+        raise ValueError(f"lam is {given}; pass a positive finite number, or None for interpolation.")
     return value
 
 

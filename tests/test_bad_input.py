@@ -188,12 +188,12 @@ def test_verify_is_there_when_asked_for():
 def test_a_potential_without_an_oracle_is_refused():
     from cellsolve.potentials import Variation
 
-    class Half(Variation):
-        def value(self, theta, lifted, bias):
-            return 0.5 * super().value(theta, lifted, bias)
+    class Seminorm(Variation):
+        def cell_matrices(self, patterns, lifted, bias):
+            return super().cell_matrices(patterns, lifted, bias)[:, :1]
 
-    with pytest.raises(ValueError, match="no oracle proves bounds for it yet"):
-        cs.solve(X, Y, lam=0.1, penalty=Half())
+    with pytest.raises(ValueError, match="no oracle proves bounds: it has to be"):
+        cs.solve(X, Y, lam=0.1, penalty=Seminorm())
 
 
 def test_files_that_are_something_else(tmp_path):

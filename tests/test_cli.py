@@ -186,7 +186,7 @@ def test_verify_refuses_other_data(data, tmp_path, capsys):
 
 
 def test_compare(data, capsys):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="torch is an extra")
     path, *_ = data
     options = ("--seeds", 2, "--steps", 50, "--width", 10, "--optimizers", "adam,lbfgs")
     assert run("compare", path, "--target", "y", "--features", "a", *options) == 0

@@ -10,7 +10,7 @@ from cellsolve.files import Model, read_table
 
 pytestmark = pytest.mark.slow
 for _name in ("torch", "matplotlib"):
-    pytest.importorskip(_name)
+    pytest.importorskip(_name, reason=f"{_name} is an extra")
 
 
 def test_demo_writes_what_it_names_and_its_proof_holds(tmp_path, capsys):

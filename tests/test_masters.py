@@ -54,13 +54,15 @@ def test_a_master_out_of_time_ends_the_loop_with_what_there_is(loss):
     assert np.isfinite(outcome.objective) and outcome.lower_bound <= outcome.objective
 
 
-def test_polish_leaves_off_where_no_time_is_left():
-    from cellsolve.solvers.polish import polish
+def test_gathering_leaves_off_where_no_time_is_left():
+    from cellsolve.solvers.conic import MasterSolution
+    from cellsolve.solvers.gather import gather
 
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 2)), rng.standard_normal(12)
     solution = solve(X, y, lam=0.05)
+    alpha = solution.certificate.alpha[:, None]
+    network = MasterSolution(solution.measure.neurons, solution.measure.weights[:, None], np.zeros((0, 1)), alpha)
     problem = Problem(X, y, lam=0.05)
-    atoms = solution.measure.neurons, solution.measure.weights[:, None], np.zeros((0, 1)), solution.objective
-    assert polish(problem, *atoms) is not None
-    assert polish(problem, *atoms, spent=lambda: True) is None
+    assert gather(problem, network, alpha, np.inf, spent=lambda: False) is not None
+    assert gather(problem, network, alpha, np.inf, spent=lambda: True) is None

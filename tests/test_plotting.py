@@ -7,7 +7,7 @@ import pytest
 
 import cellsolve as cs
 
-plt = pytest.importorskip("matplotlib.pyplot")
+plt = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is an extra")
 from cellsolve import plotting  # noqa: E402
 from cellsolve.plotting import neuron_space  # noqa: E402
 
@@ -74,7 +74,7 @@ def test_fit_of_a_solution_with_other_curves(line):
 
 
 def test_axes_are_used_and_labelled(line):
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="pandas is no dependency")
     x, y, solution = line
     _, ax = plt.subplots()
     assert plotting.plot_fit(solution, pandas.DataFrame({"dose": x}), pandas.Series(y, name="effect"), ax) is ax
@@ -220,7 +220,7 @@ def test_convergence(plane):
 
 
 def test_comparison(line):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="torch is an extra")
     from cellsolve.training import train_network
 
     x, y, solution = line

@@ -66,7 +66,6 @@ def test_units(data, potential):
     assert problem.objective(measure) == pytest.approx(value * units.value, rel=1e-12)
     np.testing.assert_array_equal(units.neurons_inside(units.neurons(theta)), theta)
     alpha = rng.standard_normal((len(X), 1))
-    np.testing.assert_array_equal(units.alpha_inside(units.alpha(alpha)), alpha)
     assert problem.dual_value(units.alpha(alpha)) == pytest.approx(inside.dual_value(alpha) * units.value)
     ratio = np.abs(inside.responses(theta).T @ alpha)[:, 0] / inside.neuron_costs(theta)
     outside = units.neurons(theta)

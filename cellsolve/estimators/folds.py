@@ -16,6 +16,7 @@ from cellsolve.api import path
 from cellsolve.data import Array
 from cellsolve.estimators.model import CellModel
 from cellsolve.losses import as_loss
+from cellsolve.solution import Status
 
 
 class CrossValidated(CellModel):
@@ -48,6 +49,8 @@ def _score_fold(model: CrossValidated, X: Array, y: Array, targets: list[Array],
     train, test = split
     options = model._options() | {"n_jobs": 1, "progress": False}  # the folds are what runs in parallel
     paths = [path(model._problem(X[train], target[train]), lams=model.lams_, **options) for target in targets]
+    if any(solutions[-1].status is Status.INTERRUPTED for solutions in paths):
+        raise KeyboardInterrupt  # part of a path says nothing of which lam is best
     fitted = copy.copy(model)
     if hasattr(fitted, "feature_names_in_"):
         del fitted.feature_names_in_  # the rows of a fold are plain arrays

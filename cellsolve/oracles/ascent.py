@@ -7,7 +7,7 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.oracles.ascent_kernels import climb
 from cellsolve.oracles.cone_kernels import ABSOLUTE, EUCLIDEAN, FULL_LABEL_NOISE, LABEL_NOISE, PLAIN
-from cellsolve.oracles.pricing import Pricing
+from cellsolve.oracles.pricing import Oracle, Pricing
 from cellsolve.oracles.threads import over_blocks
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
@@ -29,7 +29,7 @@ def kernel_form(problem: Problem) -> tuple[int, Array]:
     return PLAIN if np.array_equal(M, np.eye(problem.lifted.shape[1])) else EUCLIDEAN, np.ascontiguousarray(M)
 
 
-class AscentOracle:
+class AscentOracle(Oracle):
     """Climb |phi| / w from random neurons, one in each of many sampled cells, and from those found last time.
 
     Parameters
@@ -61,21 +61,8 @@ class AscentOracle:
         self.n_starts = n_starts
         self.found = np.zeros((0, problem.lifted.shape[1]))
 
-    def price(
-        self,
-        alpha: Array,
-        level: float,
-        correction: Array | None = None,
-        prove: bool = True,
-        max_time: float = np.inf,
-    ) -> Pricing:
-        """Return the neurons found above `level`; the supremum is the potential's crude bound.
-
-        Parameters
-        ----------
-        alpha, level, correction, prove, max_time
-            As for `ExhaustiveOracle.price`.
-        """
+    def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):
+        """As `Oracle.price`; the supremum is the potential's crude bound, always."""
         problem = self.problem
         size = np.abs(alpha) if correction is None else np.abs(alpha) + correction
         signed = np.copysign(size, alpha)

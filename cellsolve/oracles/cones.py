@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from threading import TIMEOUT_MAX, Timer
+from threading import TIMEOUT_MAX, Lock, Timer
 
 import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.oracles.ascent import AscentOracle
 from cellsolve.oracles.cone_kernels import search_cone, workspace
-from cellsolve.oracles.pricing import Pricing
+from cellsolve.oracles.pricing import Oracle, Pricing
+from cellsolve.oracles.threads import each
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
 
@@ -32,7 +33,7 @@ ROUGH = 0.1
 MOST_COORDINATES = 8
 
 
-class ConeOracle:
+class ConeOracle(Oracle):
     """Sup of |phi_alpha| / w over all neurons, to a relative accuracy, without a list of cells.
 
     Parameters
@@ -70,25 +71,8 @@ class ConeOracle:
         # sums over the data, and z halved along the way down, which adds a rounding each time
         self.rounding = 2 * (n + 60 * D * D + 100) * UNIT
 
-    def price(
-        self,
-        alpha: Array,
-        level: float,
-        correction: Array | None = None,
-        prove: bool = True,
-        max_time: float = np.inf,
-    ) -> Pricing:
-        """Return neurons above `level` and, if asked, a proven supremum.
-
-        Parameters
-        ----------
-        alpha, level, correction
-            As for `ExhaustiveOracle.price`.
-        prove : bool
-            Whether to run branch and bound; without it the supremum is the crude bound.
-        max_time : float
-            Seconds after which the proof is given up.
-        """
+    def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):
+        """As `Oracle.price`: branch and bound where a proof is asked for, ascents alone where not."""
         start = self.ascents.price(alpha, level, correction)
         if not prove:
             return start
@@ -112,12 +96,13 @@ class ConeOracle:
         self.nodes = 0
         stop = np.zeros(1, dtype=np.uint8)
 
-        def search(task):
+        lock = Lock()
+
+        def search(signed, upper, root):
             nonlocal reached, left, finished
             if not finished or stop[0]:
                 return
             found, values = np.empty((MOST, D)), np.empty(MOST)
-            signed, upper, root = task
             # no orthant takes most of what there is: the others are no easier
             limit, room, state = max(1, left // 4), 8 * len(lifted) + 1000, -1
             while state < 0:
@@ -125,18 +110,19 @@ class ConeOracle:
                 limits = accuracy, STEPS, limit, space, stop, found, values
                 t, _, nodes, work, count, state = search_cone(lifted, signed, upper, root, *fixed, reached, *limits)
                 room *= 4
-            reached = max(reached, t)
-            left -= work
-            finished = finished and state == 1
-            self.nodes += nodes
-            theta.append(found[:count])
-            ratios.append(values[:count])
+            with lock:
+                reached = max(reached, t)
+                left -= work
+                finished = finished and state == 1
+                self.nodes += nodes
+                theta.append(found[:count])
+                ratios.append(values[:count])
 
         timer = Timer(min(max_time, LONGEST), lambda: stop.fill(1))
         timer.daemon = True
         timer.start()
         try:
-            _each(self.n_jobs, tasks, search)
+            each(self.n_jobs, tasks, search)
         except BaseException:
             stop[0] = 1  # threads may still be at work
             raise
@@ -165,13 +151,3 @@ class ConeOracle:
         if correction is not None:
             error += np.abs(points).T @ correction[:, 0]
         return float((np.linalg.norm(points.T @ column) + np.linalg.norm(error)) * (1 + self.rounding))
-
-
-def _each(n_jobs: int | None, tasks, work) -> None:
-    if n_jobs in (None, 1):
-        for task in tasks:
-            work(task)
-        return
-    from joblib import Parallel, delayed
-
-    Parallel(n_jobs=n_jobs, prefer="threads")(delayed(work)(task) for task in tasks)

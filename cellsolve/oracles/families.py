@@ -15,6 +15,8 @@ from cellsolve.data import Array
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
 
+#: a matrix whose smallest singular value is below this share of the largest does not tell lengths apart
+SINGULAR = 1e-6
 #: largest |t_b| / w under `slope` in the coordinates chosen for the bias b, which does not count in w: small, so that
 #: the multipliers settle in a few rounds, but not so small that rounding in the others shows
 BIAS_WEIGHT = 2.0**-12
@@ -81,7 +83,8 @@ def round_families(problem: Problem, cells: CellArrangement) -> list[ConeFamily]
         return response_families(problem, cells)
     zero = np.zeros(len(cells))
     if not potential.free_constant(problem.fit_bias):
-        return [cone_family(cells, everything, np.eye(D)[None], zero)]
+        T, eta = lengths_of(problem)
+        return [cone_family(cells, everything, T[None], zero + eta)]
     # slope: points of both sides are in the closed cell, so |b| <= max ||x_i|| ||a|| there. The cell that is active
     # everywhere holds (0, 1), and because sum alpha = 0 its supremum is ||q_a||, that of the whole space
     radius = np.linalg.norm(problem.lifted[:, :-1] / problem.lifted[:, -1:], axis=1).max() * (1 + 8 * UNIT)
@@ -95,6 +98,30 @@ def round_families(problem: Problem, cells: CellArrangement) -> list[ConeFamily]
         cone_family(cells, np.setdiff1d(everything, full), T[None], np.delete(zero, full), weights),
         ConeFamily(full, none, np.zeros((0, D)), np.zeros((0, D)), flat[None], zero[full], np.ones(D)),
     ]
+
+
+def lengths_of(problem: Problem) -> tuple[Array, float]:
+    """Return T (D, D) and eta with |t| <= (1 + eta) ||M T t|| for every t, for one M of order 2 on all cells.
+
+    Raises
+    ------
+    ValueError
+        M depends on the cell, or sends some neuron to zero.
+    """
+    potential, (n, D) = problem.penalty, problem.lifted.shape
+    M = potential.cell_matrices(np.ones((1, n), dtype=bool), problem.lifted, problem.fit_bias)
+    sizes = np.linalg.svd(M[0], compute_uv=False)
+    if potential.order != 2 or potential.depends_on_data or len(sizes) < D or sizes[-1] <= SINGULAR * sizes[0]:
+        raise ValueError(
+            f"penalty is {potential!r}, for which no oracle proves bounds: it has to be ||M theta||_2 with one M of "
+            "full rank for all cells. programs.group_lasso solves the program without a proof."
+        )
+    T = np.linalg.inv(np.linalg.qr(M[0], mode="r"))
+    product = M[0] @ T
+    # sigma_min(M T)^2 >= 1 - |I - (M T)^T M T|; twice D + 2 roundings of each entry, and as much again for this line
+    rounding = 4 * (len(M[0]) + D + 2) * UNIT * np.linalg.norm(np.abs(M[0]) @ np.abs(T)) ** 2
+    off = float(np.linalg.norm(np.eye(D) - product.T @ product) + rounding)
+    return T, 0.0 if np.array_equal(M[0], np.eye(D)) else off
 
 
 def full_cells(cells: CellArrangement) -> np.ndarray:

@@ -291,4 +291,7 @@ def ray_suprema(indptr, rows, row_errors, weights, linear, q, slack, start, rati
             ratio += size * size / cost
             copy(directions[s], residual)
         ratios[s] = ratio
-        errors[s] += size  # what the multipliers leave over: <r, theta> <= |r| ||theta||_1
+        over = 0.0  # what the multipliers leave: <r, theta> = sum r_c g_c |theta_c|, in a thin cell far less than |r|
+        for c in range(D):
+            over = max(over, linear[s, c] * residual[c])
+        errors[s] += over

@@ -1,8 +1,11 @@
-"""What an oracle answers."""
+"""What an oracle is asked and what it answers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+
+import numpy as np
 
 from cellsolve.data import Array
 
@@ -27,3 +30,34 @@ class Pricing:
     theta: Array
     ratios: Array
     exhaustive: bool
+
+
+class Oracle(ABC):
+    """Bounds |phi_alpha| / w over all neurons, and finds neurons where it is large."""
+
+    #: whether the bound can become tight
+    proves: bool
+
+    @abstractmethod
+    def price(
+        self,
+        alpha: Array,
+        level: float,
+        correction: Array | None = None,
+        prove: bool = True,
+        max_time: float = np.inf,
+    ) -> Pricing:
+        """Bound sup ||phi_alpha|| / w, and return neurons whose ratio exceeds `level`.
+
+        Parameters
+        ----------
+        alpha : (n, m)
+            Dual vector; B^T alpha = 0 up to `correction`.
+        level : float
+        correction : (n, m), optional
+            Bounds on |alpha' - alpha|: the supremum then holds for the exact alpha'.
+        prove : bool
+            Whether a tight bound is wanted; without it some oracles answer sooner, with the potential's crude bound.
+        max_time : float
+            Seconds after which a proof is given up, where it may take long.
+        """

@@ -44,5 +44,6 @@ def _better(first: Outcome, second: Outcome) -> Outcome:
         objective=upper.objective,
         alpha=lower.alpha,
         lower_bound=lower.lower_bound,
+        supremum=lower.supremum,
         history=history,
     )

@@ -27,8 +27,9 @@ def solve_all_cells(problem: Problem, oracle, options: Options) -> Outcome:
     fit = problem.responses(theta) @ weights + problem.basis @ solution.coefficients
     objective = problem.objective_of(fit, float(np.abs(weights).sum()))
     alpha = problem.dual_candidate(solution.alpha)
-    lower = lower_bound_of(problem, alpha, oracle.price(alpha, problem.level).supremum)
+    supremum = oracle.price(alpha, problem.level).supremum
+    lower = lower_bound_of(problem, alpha, supremum)
     history = [Round(options.budget.elapsed, objective, lower, len(oracle.data_cells))]
     if options.report is not None:
         options.report(history[0])
-    return Outcome(solution, objective, alpha, lower, Status.STALLED, history)
+    return Outcome(solution, objective, alpha, lower, supremum, Status.STALLED, history)

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from cellsolve.data import Array
 from cellsolve.problem import Problem
-from cellsolve.solvers.conic import MasterSolution, loss_block, run_clarabel, widen
+from cellsolve.solvers.conic import MasterSolution, loss_block, run_clarabel, whitening, widen
 from cellsolve.solvers.sliding import can_slide, slide
 
 #: a neuron may be on the wrong side of a point by this share of |theta| |x~|: what a convex solver leaves of a facet
@@ -23,7 +23,8 @@ ZERO = 1e-8
 class CellMaster:
     """Holds cells, each with a sign; `solve` finds the best neuron of each.
 
-    Of the n inequalities of a cell only those are in the program that were once violated: few matter.
+    Of the n inequalities of a cell only those are in the program that were once violated: few matter. Where theta and
+    -theta are one neuron only one of the two cells is held, that with fewer active points.
     """
 
     wanders = False
@@ -32,8 +33,12 @@ class CellMaster:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        lengths = np.linalg.norm(problem.lifted, axis=1, keepdims=True)
-        self.directions = problem.lifted / np.where(lengths > 0, lengths, 1.0)
+        # the program is in coordinates t of neurons u = W t
+        self.W = whitening(problem.lifted)
+        self.points = problem.lifted @ self.W
+        lengths = np.linalg.norm(self.points, axis=1, keepdims=True)
+        self.sizes = np.where(lengths > 0, lengths, 1.0)
+        self.directions = self.points / self.sizes
         self.patterns = np.zeros((0, problem.n), dtype=bool)
         self.signs = np.zeros(0)
         self.rows: list[np.ndarray] = []
@@ -45,35 +50,39 @@ class CellMaster:
 
     def add(self, theta: Array, signs: Array) -> int:
         """Add the cells of these neurons that are not there yet; return how many."""
-        lifted = self.problem.lifted
-        count = 0
+        before = len(self)
         for start in range(0, len(theta), 256):
-            products = theta[start : start + 256] @ lifted.T
-            patterns = products > 0
-            packed = np.packbits(patterns, axis=1)
-            for k in range(len(patterns)):
-                sign = 1.0 if signs[start + k] >= 0 else -1.0
-                key = packed[k].tobytes() + (b"+" if sign > 0 else b"-")
-                if key in self.known or not patterns[k].any():
-                    continue
-                self.known.add(key)
-                near = np.abs(self.directions @ theta[start + k])
-                most = min(len(near), ROWS * lifted.shape[1])
-                self.rows.append(np.argpartition(near, most - 1)[:most])
-                self.patterns = np.vstack([self.patterns, patterns[k]])
-                self.signs = np.append(self.signs, sign)
-                self.live = np.append(self.live, True)
-                count += 1
-        return count
+            products = theta[start : start + 256] @ self.problem.lifted.T
+            if self.problem.one_facing:
+                products *= np.where(2 * np.sum(products > 0, axis=1) > self.problem.n, -1.0, 1.0)[:, None]
+            distances = np.abs(products) / self.sizes[:, 0]
+            for k, pattern in enumerate(products > 0):
+                self._add(pattern, 1.0 if signs[start + k] >= 0 else -1.0, distances[k])
+        return len(self) - before
+
+    def _add(self, pattern: np.ndarray, sign: float, distances: Array) -> None:
+        key = _key(pattern, sign)
+        if key in self.known or not pattern.any():
+            return
+        self.known.add(key)
+        most = min(len(distances), ROWS * self.problem.lifted.shape[1])
+        self.rows.append(np.argpartition(distances, most - 1)[:most])
+        self.patterns = np.vstack([self.patterns, pattern])
+        self.signs = np.append(self.signs, sign)
+        self.live = np.append(self.live, True)
 
     def solve(self, max_time: float = np.inf) -> MasterSolution:
         """Return the best neurons, scaled to w = 1, their weights, and a dual vector."""
-        u, coefficients, alpha = self._within(max_time)
+        t, coefficients, alpha, forces = self._within(max_time)
+        u = t @ self.W.T
         cost = self.problem.neuron_costs(u)
         live = cost > ZERO * max(cost.sum(), np.finfo(float).tiny)
         self.live = live
         weights = (self.signs[live] * cost[live])[:, None]
-        return MasterSolution(u[live] / cost[live, None], weights, coefficients, alpha)
+        faces = np.zeros((len(weights), self.problem.n), dtype=np.int8)
+        for row, k in zip(faces, np.flatnonzero(live).tolist(), strict=True):
+            row[:] = self._face(k, t[k], forces[k])
+        return MasterSolution(u[live] / cost[live, None], weights, coefficients, alpha, faces)
 
     def after(self, solution: MasterSolution, fell: bool) -> None:
         """Forget the cells at zero, if the objective fell, and add those that the neurons slide to.
@@ -88,7 +97,7 @@ class CellMaster:
     def _forget(self) -> None:
         keep = self.live
         for k in np.flatnonzero(~keep):
-            self.known.discard(np.packbits(self.patterns[k]).tobytes() + (b"+" if self.signs[k] > 0 else b"-"))
+            self.known.discard(_key(self.patterns[k], self.signs[k]))
         self.patterns, self.signs, self.live = self.patterns[keep], self.signs[keep], self.live[keep]
         self.rows = [rows for rows, kept in zip(self.rows, keep, strict=True) if kept]
 
@@ -98,9 +107,9 @@ class CellMaster:
         """Solve, add the rows that are violated, and so on until none is."""
         D = self.problem.lifted.shape[1]
         for _ in range(ROUNDS):
-            u, coefficients, alpha = self._program(max_time)
-            products = (u @ self.directions.T) * np.where(self.patterns, 1.0, -1.0)
-            sizes = np.linalg.norm(u, axis=1)
+            t, coefficients, alpha, forces = self._program(max_time)
+            products = (t @ self.directions.T) * np.where(self.patterns, 1.0, -1.0)
+            sizes = np.linalg.norm(t, axis=1)
             live = np.flatnonzero(sizes > ZERO * sizes.sum())
             new = 0
             for k in live:
@@ -111,21 +120,29 @@ class CellMaster:
                 new += len(wrong)
             if not new:
                 break
-        return u, coefficients, alpha
+        return t, coefficients, alpha, forces
+
+    def _face(self, k: int, t: Array, forces: Array) -> np.ndarray:
+        """1 where t is active, -1 where not, 0 where the cell holds it on a hinge: the multiplier exceeds the slack."""
+        rows = self.rows[k][: len(forces)]
+        slacks = np.abs(self.directions[rows] @ t) / np.linalg.norm(t)
+        face = np.where(self.patterns[k], 1, -1).astype(np.int8)
+        face[rows[forces > slacks]] = 0
+        return face
 
     def _program(self, max_time: float):
         import clarabel
 
         problem = self.problem
-        K, (n, D) = len(self.signs), problem.lifted.shape
+        K, (n, D) = len(self.signs), self.points.shape
         k = problem.basis.shape[1]
-        blocks = [sign * s[:, None] * problem.lifted for sign, s in zip(self.signs, self.patterns, strict=True)]
+        blocks = [sign * s[:, None] * self.points for sign, s in zip(self.signs, self.patterns, strict=True)]
         F = np.hstack([*blocks, problem.basis])
         targets = problem.targets[:, 0]
         gram = not problem.interpolates and problem.loss.name == "squared" and F.shape[1] <= n
         block = None if gram or problem.interpolates else loss_block(problem)
         head = 0 if block is None else block.size
-        cones = _Cones(problem, self.patterns)
+        cones = _Cones(problem, self.patterns, self.W)
         size = head + F.shape[1] + cones.extra
         quadratic: sparse.spmatrix = sparse.csc_matrix((size, size))
         cost = np.zeros(size)
@@ -151,6 +168,7 @@ class CellMaster:
                 bounds.append(block.bounds)
                 kinds.append(clarabel.NonnegativeConeT(len(block.bounds)))
         facets = self._facets()
+        first = sum(map(len, bounds))
         if facets.shape[0]:
             rows.append(widen(-facets, head, size))
             bounds.append(np.zeros(facets.shape[0]))
@@ -160,7 +178,7 @@ class CellMaster:
             rows.append(widen(ranges, head, size))
             bounds.append(np.zeros(ranges.shape[0]))
             kinds.append(clarabel.NonnegativeConeT(ranges.shape[0]))
-        cost[head + F.shape[1] :] = problem.level
+        cost[head + F.shape[1] :] = 1.0
         rows.append(widen(cones.matrix(k), head, size))
         bounds.append(np.zeros(rows[-1].shape[0]))
         kinds += cones.kinds
@@ -171,10 +189,13 @@ class CellMaster:
         x, z = run_clarabel(quadratic, cost, rows, bounds, kinds, max_time)
         values = x[head : head + F.shape[1]]
         alpha = (targets - F @ values) / n if gram else z[:n]
-        return values[: K * D].reshape(K, D), values[K * D :, None], alpha[:, None]
+        forces = np.split(
+            z[first : first + facets.shape[0]] / problem.level, np.cumsum([len(rows) for rows in self.rows])[:-1]
+        )
+        return values[: K * D].reshape(K, D), values[K * D :, None], alpha[:, None], forces
 
     def _facets(self) -> sparse.csr_matrix:
-        """The rows (2 s_i - 1) x~_i / |x~_i| of every cell, over all u."""
+        """The rows (2 s_i - 1) x~_i / |x~_i| of every cell, over all t."""
         K, D = len(self.signs), self.directions.shape[1]
         owner = np.repeat(np.arange(K), [len(rows) for rows in self.rows])
         point = np.concatenate([np.zeros(0, dtype=int), *self.rows]).astype(int)
@@ -183,7 +204,7 @@ class CellMaster:
         return sparse.csr_matrix((data.ravel(), columns.ravel(), np.arange(len(owner) + 1) * D), (len(owner), K * D))
 
     def _bias_ranges(self, free: int) -> sparse.csc_matrix:
-        """The rows |b_k| <= R t_k over (u, a, t), R = max |x_i|.
+        """The rows |b_k| <= (R / level) w_k over (t, a, w), R = max |x_i|.
 
         They hold in every cell, of the one that is active everywhere in its part that is needed, and without them
         biases that cost nothing run off to infinity.
@@ -191,18 +212,25 @@ class CellMaster:
         K, D = len(self.signs), self.directions.shape[1]
         lifted = self.problem.lifted
         radius = float((np.linalg.norm(lifted[:, :-1], axis=1) / lifted[:, -1]).max())
-        pick = sparse.kron(sparse.identity(K), sparse.csr_matrix(([1.0], ([0], [D - 1])), (1, D)))
-        gap, reach = sparse.csr_matrix((K, free)), -radius * sparse.identity(K)
+        pick = sparse.kron(sparse.identity(K), sparse.csr_matrix(self.W[D - 1 :]))
+        gap, reach = sparse.csr_matrix((K, free)), -radius / self.problem.level * sparse.identity(K)
         return sparse.vstack([sparse.hstack([pick, gap, reach]), sparse.hstack([-pick, gap, reach])], format="csc")
 
 
-class _Cones:
-    """w(u_k) <= t_k as cones: one t a cell for the Euclidean length, one a coordinate for the sum of |.|."""
+def _key(pattern: np.ndarray, sign: float) -> bytes:
+    return np.packbits(pattern).tobytes() + (b"+" if sign > 0 else b"-")
 
-    def __init__(self, problem: Problem, patterns: np.ndarray) -> None:
+
+class _Cones:
+    """Level w(W t_k) <= w_k as cones: one w a cell for the Euclidean length, one a coordinate for the sum of |.|.
+
+    What is of the size of the objective is measured against it; w alone may be a million times that.
+    """
+
+    def __init__(self, problem: Problem, patterns: np.ndarray, W: Array) -> None:
         import clarabel
 
-        M = problem.penalty.cell_matrices(patterns, problem.lifted, problem.fit_bias)
+        M = problem.penalty.cell_matrices(patterns, problem.lifted, problem.fit_bias) @ (problem.level * W)
         self.blocks = [M[k] if len(M) > 1 else M[0] for k in range(len(patterns))]
         self.absolute = problem.penalty.order == 1
         heights = [len(block) for block in self.blocks]
@@ -214,7 +242,7 @@ class _Cones:
         )
 
     def matrix(self, free: int) -> sparse.csc_matrix:
-        """A of A (u, a, t) + s = 0, s in the cones; `free` columns for a."""
+        """A of A (t, a, w) + s = 0, s in the cones; `free` columns for a."""
         if not self.blocks:
             return sparse.csc_matrix((0, free))
         if self.absolute:

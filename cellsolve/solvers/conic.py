@@ -14,6 +14,10 @@ from cellsolve.problem import Problem
 ACCURACY = 1e-10
 
 
+#: singular values of the data below this share of the largest are rounding
+RANK = 1e-12
+
+
 class SolverFailure(Exception):
     """A convex solver gave no usable answer."""
 
@@ -24,12 +28,16 @@ class OutOfTime(SolverFailure):
 
 @dataclass(frozen=True)
 class MasterSolution:
-    """Neurons theta (K, D) with w = 1, weights (K, m), coefficients (k, m) of the free part, dual vector (n, m)."""
+    """Neurons theta (K, D) with w = 1, weights (K, m), coefficients (k, m) of the free part, dual vector (n, m).
+
+    `faces` (K, n), from masters that know them: 1 where a neuron is active, -1 where not, 0 where it is on a hinge.
+    """
 
     theta: Array
     weights: Array
     coefficients: Array
     alpha: Array
+    faces: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,18 @@ def loss_block(problem: Problem) -> LossBlock:
         sparse.vstack(cones, format="csc") if cones else empty,
         np.concatenate(offsets) if offsets else np.zeros(0),
     )
+
+
+def whitening(lifted: Array) -> Array:
+    """Return W (D, D) for coordinates theta = W t in which the data lifted @ W are orthogonal, of entries about 1.
+
+    Points that lie close together beside their distance from the origin, like years, make all cells thin: here they
+    are not. Where the data do not determine theta it is the identity.
+    """
+    _, sizes, right = np.linalg.svd(lifted, full_matrices=False)
+    if len(sizes) < lifted.shape[1] or sizes[-1] <= RANK * sizes[0]:
+        return np.eye(lifted.shape[1])
+    return right.T / sizes * np.sqrt(len(lifted))
 
 
 def run_clarabel(P, q: Array, rows: list, bounds: list[Array], cones: list, max_time: float) -> tuple[Array, Array]:

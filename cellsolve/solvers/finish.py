@@ -6,18 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from cellsolve.certificate import Certificate, exact_dual, exact_lower_bound, statement
+from cellsolve.certificate import Certificate, ExactDual, exact_dual, exact_lower_bound, statement
 from cellsolve.data import Array, fingerprint
 from cellsolve.measure import SparseMeasure
-from cellsolve.problem import Problem, Units
-from cellsolve.solution import Status
-from cellsolve.solvers.conic import MasterSolution, SolverFailure
+from cellsolve.potentials import UNIT
+from cellsolve.problem import Problem
+from cellsolve.solvers.conic import SolverFailure
+from cellsolve.solvers.frame import Frame
+from cellsolve.solvers.gather import gather, objective_of
 from cellsolve.solvers.generation import Budget, Outcome, lower_bound_of
 from cellsolve.solvers.neuron_master import neuron_master
-from cellsolve.solvers.polish import can_polish, polish
 
 #: distances of directions within which neurons are tried as one, the widest first
 MERGE_TRIALS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+#: two directions face apart where their sum is at most this: the square root of what the objective settles
+OPPOSED = 1e-5
 #: relative room between the oracle's supremum and the claim, for the multipliers that a checker finds by itself, by the
 #: order of the potential: exact least squares, or a linear program in floating point
 CHECKER_ROOM = {2: 1e-12, 1: 1e-10}
@@ -25,50 +28,71 @@ CHECKER_ROOM = {2: 1e-12, 1: 1e-10}
 DUST = 1e-9
 
 
-def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget) -> Outcome:
-    """Return the outcome with its neurons polished, where that makes the gap no larger."""
-    if not can_polish(problem) or outcome.status in (Status.UNPROVEN, Status.TIME_LIMIT, Status.INTERRUPTED):
-        return outcome
-    solution = outcome.solution
-    theta, weights = solution.theta, solution.weights
-    size = np.abs(weights[:, 0])
-    keep = size > DUST * size.sum()
-    nearly = theta[keep], weights[keep], solution.coefficients, outcome.objective
-    polished = polish(problem, *nearly, spent=lambda: budget.spent)
-    if polished is None:
-        return outcome
-    alpha = problem.dual_candidate(polished.alpha)
-    lower = lower_bound_of(problem, alpha, oracle.price(alpha, problem.level).supremum)
-    better = lower > outcome.lower_bound
-    return replace(
-        outcome,
-        solution=MasterSolution(polished.theta, polished.weights, polished.coefficients, polished.alpha),
-        objective=polished.objective,
-        alpha=alpha if better else outcome.alpha,
-        lower_bound=lower if better else outcome.lower_bound,
-    )
+def finish(
+    frame: Frame, outcome: Outcome, oracle, budget: Budget, allowed: float
+) -> tuple[SparseMeasure, Certificate, bool]:
+    """Return the network, its certificate, and whether Ctrl-C cut this short: then it is what there was before.
+
+    Parameters
+    ----------
+    frame : Frame
+    outcome : Outcome
+        Of the problem inside the frame.
+    allowed : float
+        By how much the objective may rise for the sake of fewer neurons, in each of two steps.
+    """
+    interrupted = False
+    try:
+        outcome = refine(frame.inside, outcome, oracle, budget, allowed)
+        measure = tidy(frame, outcome, allowed * frame.units.value)
+    except KeyboardInterrupt:
+        interrupted = True
+        measure = _as_it_is(frame, outcome)
+    objective = frame.original.objective(measure)
+    try:
+        return measure, certificate_of(frame, oracle, outcome, objective), interrupted
+    except KeyboardInterrupt:  # with the bound that needs no search
+        return measure, certificate_of(frame, None, outcome, objective), True
 
 
-def tidy(original: Problem, problem: Problem, units: Units, outcome: Outcome, allowed: float) -> SparseMeasure:
+def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget, allowed: float) -> Outcome:
+    """Return the outcome with few neurons, each at its best place, its objective up by at most `allowed`."""
+    limit = max(outcome.objective, outcome.lower_bound) + allowed
+    sharp = gather(problem, outcome.solution, outcome.alpha, limit, lambda: budget.spent)
+    if sharp is None:
+        return outcome
+    better = replace(outcome, solution=sharp, objective=objective_of(problem, sharp), sparse=True)
+    if not oracle.proves:
+        return better
+    alpha = problem.dual_candidate(sharp.alpha)
+    supremum = oracle.price(alpha, problem.level, max_time=budget.left).supremum
+    lower = lower_bound_of(problem, alpha, supremum)
+    if lower > outcome.lower_bound:
+        better = replace(better, alpha=alpha, supremum=supremum, lower_bound=lower)
+    return better
+
+
+def tidy(frame: Frame, outcome: Outcome, allowed: float) -> SparseMeasure:
     """Return the outcome's network in the caller's units, merged and pruned, its objective up by at most `allowed`.
 
     Merging neurons that are not parallel changes the function; what decides is the objective after their weights
     were solved for once more.
     """
-    solution = outcome.solution
-    weights, theta = solution.weights, solution.theta
-    if not len(theta):
-        return _outside(original, units, theta, weights, solution.coefficients)
-    size = np.linalg.norm(weights, axis=1)
-    keep = size > DUST * size.sum()
-    raw = _outside(original, units, theta[keep], weights[keep], solution.coefficients)
+    original, problem = frame.original, frame.inside
+    raw = _as_it_is(frame, outcome)
+    if not raw.n_neurons:
+        return raw
     limit = original.objective(raw) + allowed
     miss = max(original.residual(raw), 1e-10 * np.abs(original.targets).max())
-    trials = [raw.merge(tol).neurons for tol in (*MERGE_TRIALS, 0.0)]
+    if outcome.sparse:
+        opposed = _opposed(raw.neurons, raw.weights)
+        trials = [] if np.array_equal(opposed, raw.neurons) else [opposed]
+    else:
+        trials = [raw.merge(tol).neurons for tol in (*MERGE_TRIALS, 0.0)]
     if problem.interpolates and problem.basis.shape[1]:
         trials.insert(0, raw.neurons[:0])  # the free part alone may do
     for neurons in trials:
-        merged = _weigh_again(original, problem, units, neurons)
+        merged = _weigh_again(frame, neurons)
         if merged is None or original.objective(merged) > limit:
             continue
         if not original.interpolates or original.residual(merged) <= miss:
@@ -78,14 +102,33 @@ def tidy(original: Problem, problem: Problem, units: Units, outcome: Outcome, al
     return pruned if pruned.n_neurons < raw.n_neurons else raw.normalized(original.penalty, original.X)
 
 
-def _outside(original: Problem, units: Units, theta: Array, weights: Array, coefficients: Array) -> SparseMeasure:
-    return original.measure(units.neurons(theta), units.weights(weights), units.coefficients(coefficients))
+def _opposed(theta: Array, weights: Array) -> Array:
+    """Turn neurons of one sign that face apart, but for what a solver leaves, exactly apart.
+
+    relu(t) - relu(-t) = t: then they are linearly dependent, and all but a few of them need not be two.
+    """
+    theta, signs = theta.copy(), np.sign(weights)
+    for k in range(len(theta)):
+        lengths = np.linalg.norm(theta, axis=1)
+        sums = np.linalg.norm(theta[:k] / lengths[:k, None] + theta[k] / lengths[k], axis=1)
+        near = np.flatnonzero((sums <= OPPOSED) & np.all(signs[:k] == signs[k], axis=tuple(range(1, signs.ndim))))
+        if len(near):
+            theta[k] = -theta[near[0]] * (lengths[k] / lengths[near[0]])
+    return theta
 
 
-def _weigh_again(original: Problem, problem: Problem, units: Units, theta: Array) -> SparseMeasure | None:
+def _as_it_is(frame: Frame, outcome: Outcome) -> SparseMeasure:
+    solution = outcome.solution
+    size = np.linalg.norm(solution.weights, axis=1)
+    keep = size > DUST * size.sum()
+    return frame.measure(solution.theta[keep], solution.weights[keep], solution.coefficients)
+
+
+def _weigh_again(frame: Frame, theta: Array) -> SparseMeasure | None:
     """Solve (L) on these neurons; for interpolation the support is then fitted to rounding."""
+    problem = frame.inside
     master = neuron_master(problem)
-    master.add(units.neurons_inside(theta))
+    master.add(frame.units.neurons_inside(theta))
     try:
         solution = master.solve()
     except SolverFailure:
@@ -98,7 +141,7 @@ def _weigh_again(original: Problem, problem: Problem, units: Units, theta: Array
         values = np.vstack([weights, coefficients])
         values = values + np.linalg.lstsq(system, problem.targets - system @ values, rcond=1e-10)[0]
         weights, coefficients = values[: keep.sum()], values[keep.sum() :]
-    return _outside(original, units, master.theta[keep], weights, coefficients)
+    return frame.measure(master.theta[keep], weights, coefficients)
 
 
 def _scaled_down(value: float, factor: float) -> float:
@@ -107,15 +150,18 @@ def _scaled_down(value: float, factor: float) -> float:
     return result if result / factor == value else float(np.nextafter(result, -np.inf))
 
 
-def certificate_of(
-    original: Problem, problem: Problem, units: Units, oracle, alpha: Array, objective: float
-) -> Certificate:
-    """Return the certificate that `alpha` (of the normalized problem) proves, in the caller's units."""
+def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float) -> Certificate:
+    """Return the certificate that the dual vector of `outcome` proves, in the caller's units.
+
+    `oracle` may be None: where a supremum has to be proven again it is then the crude bound.
+    """
+    original, problem, units = frame.original, frame.exact, frame.units
     room = CHECKER_ROOM[problem.penalty.order]
     answers = []
-    for candidate in (alpha, np.zeros_like(alpha)):  # alpha = 0 always proves something: the least loss possible
+    # alpha = 0 always proves something: the least loss possible
+    for candidate, known in ((outcome.alpha, outcome.supremum), (np.zeros_like(outcome.alpha), 0.0)):
         dual = exact_dual(problem, candidate)
-        supremum = oracle.price(candidate, problem.level, dual.correction()).supremum * (1 + room)
+        supremum = _supremum(problem, oracle, dual, known) * (1 + room)
         lower = exact_lower_bound(problem, dual, supremum)
         answers.append((lower, supremum, dual))
     lower, supremum, dual = max(answers, key=lambda answer: answer[0])
@@ -130,3 +176,18 @@ def certificate_of(
         data=fingerprint(original.X, original.y),
         **statement(original),
     )
+
+
+def _supremum(problem: Problem, oracle, dual: ExactDual, known: float) -> float:
+    """Bound the supremum of the corrected dual vector, `known` being that of the one before: |phi| is subadditive.
+
+    Not so where constants cost nothing: before the correction the supremum is infinite.
+    """
+    correction = dual.correction()
+    if problem.penalty.free_constant(problem.fit_bias):
+        if oracle is None:
+            return problem.penalty.crude_bound(np.abs(dual.alpha) + correction, problem.lifted, problem.fit_bias)
+        return oracle.price(dual.alpha, problem.level, correction).supremum
+    if not correction.any():
+        return known
+    return (known + problem.penalty.crude_bound(correction, problem.lifted, problem.fit_bias)) * (1 + 4 * UNIT)

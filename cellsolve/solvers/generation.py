@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from cellsolve.data import Array
 from cellsolve.problem import VANISHED, Problem
 from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution, OutOfTime, SolverFailure
+from cellsolve.solvers.gather import LEFT, gather, objective_of
 
 #: rounds without progress after which the loop ends: fewer would stop on the plateaus of degenerate duals
 PATIENCE = 12
@@ -48,14 +49,19 @@ class Budget:
 
 @dataclass
 class Outcome:
-    """The best network and the best dual vector of a run, in the units of the problem that was given."""
+    """The best network and the best dual vector of a run, in the units of the problem that was given.
+
+    `supremum` is the proven one of |phi_alpha| / w; `sparse` says whether the neurons have been gathered to few.
+    """
 
     solution: MasterSolution
     objective: float
     alpha: Array
     lower_bound: float
+    supremum: float
     status: Status
     history: list[Round]
+    sparse: bool = False
 
 
 def generate(
@@ -70,7 +76,8 @@ def generate(
 
     The bound of a round is that of its dual vector shrunk by the oracle's supremum (theory of the certificate); the
     best one is kept, since the dual vectors of column generation wander. A proof is asked for only where it may end
-    the loop: when the neurons found leave no gap, or are none that the master does not know.
+    the loop: when the neurons found leave no gap, or are none that the master does not know. Before that, and where
+    the objective has stopped falling, the network is gathered to few neurons, and its dual vector exact.
 
     Parameters
     ----------
@@ -82,10 +89,7 @@ def generate(
     """
     history: list[Round] = []
     best: Outcome | None = None
-    alpha_best, lower_best = np.zeros_like(problem.targets), -np.inf
-    if not problem.interpolates:
-        lower_best = problem.dual_value(alpha_best)
-    center = None
+    search = _Search(problem, master, oracle, tol)
     quiet, last, proves = 0, np.inf, oracle.proves
     status = Status.STALLED
     try:
@@ -100,39 +104,33 @@ def generate(
                     ) from failure
                 status = Status.TIME_LIMIT if isinstance(failure, OutOfTime) else Status.STALLED
                 break
-            norm = float(np.linalg.norm(solution.weights, axis=1).sum())
-            fit = problem.responses(solution.theta) @ solution.weights + problem.basis @ solution.coefficients
-            objective = problem.objective_of(fit, norm)
+            objective = objective_of(problem, solution)
             if best is None or objective < best.objective or problem.interpolates:
-                best = Outcome(solution, objective, alpha_best, lower_best, status, history)
-            before = relative_gap(best.objective, lower_best, problem.scale)
+                best = Outcome(solution, objective, search.alpha, search.lower, search.supremum, status, history)
+            before = relative_gap(best.objective, search.lower, problem.scale)
             enough = PROGRESS * tol if proves else max(UNPROVEN_PROGRESS, tol)
             fell = objective < last - enough * abs(objective)
             last = min(last, objective)
-            found = 0
-            candidates = [solution.alpha]
-            if master.wanders and center is not None:
-                candidates.append(0.5 * (solution.alpha + center))
-            for raw in candidates:
-                alpha = problem.dual_candidate(raw)
-                pricing = oracle.price(alpha, problem.level, prove=False)
-                new = _offer(master, alpha, pricing)
-                if not pricing.exhaustive and proves:
-                    largest = float(pricing.ratios[0]) if len(pricing.ratios) else 0.0
-                    hoped = lower_bound_of(problem, alpha, max(largest, problem.level))
-                    if not new or relative_gap(best.objective, hoped, problem.scale) <= tol:
-                        pricing = oracle.price(alpha, problem.level, max_time=budget.left)
-                        new += _offer(master, alpha, pricing)
-                lower = lower_bound_of(problem, alpha, pricing.supremum)
-                if lower > lower_best:
-                    lower_best, alpha_best = lower, alpha
-                found += new
-            center = alpha_best
-            round_ = Round(budget.elapsed, best.objective, lower_best, len(master))
+            found = search.begin(solution.alpha)
+            if master.wanders and history:
+                found += search.look(0.5 * (solution.alpha + search.alpha))
+            if proves and search.open(best.objective) and (not fell or not found or search.hopeful(best.objective)):
+                # what the master leaves is not exact enough for the last digits of a dual vector
+                limit = objective + PROGRESS * tol * abs(objective)
+                sharp = gather(
+                    problem, solution, problem.dual_candidate(solution.alpha), limit, lambda: budget.spent, LEFT
+                )
+                if sharp is not None:
+                    found += search.look(sharp.alpha)
+                    if problem.interpolates or objective_of(problem, sharp) < best.objective:
+                        best = replace(best, solution=sharp, objective=objective_of(problem, sharp))
+                if not found or search.hopeful(best.objective):
+                    found += search.prove(budget.left)
+            round_ = Round(budget.elapsed, best.objective, search.lower, len(master))
             history.append(round_)
             if report is not None:
                 report(round_)
-            gap = relative_gap(best.objective, lower_best, problem.scale)
+            gap = relative_gap(best.objective, search.lower, problem.scale)
             quiet = 0 if fell or gap < (1 - PROGRESS) * before else quiet + 1
             if gap <= tol:
                 status = Status.OPTIMAL
@@ -148,8 +146,60 @@ def generate(
         if best is None:
             raise
         status = Status.INTERRUPTED
-    best.alpha, best.lower_bound, best.status = alpha_best, lower_best, status
+    best.alpha, best.lower_bound, best.supremum, best.status = search.alpha, search.lower, search.supremum, status
     return best
+
+
+class _Search:
+    """The dual side of the loop: the best bound proven so far, and the dual vector that promises most this round."""
+
+    def __init__(self, problem: Problem, master: Any, oracle: Any, tol: float) -> None:
+        self.problem, self.master, self.oracle, self.tol = problem, master, oracle, tol
+        self.alpha = np.zeros_like(problem.targets)
+        self.supremum = 0.0
+        self.lower = -np.inf if problem.interpolates else problem.dual_value(self.alpha)
+        self.promising: Array | None = None
+        self.promised = -np.inf
+
+    def begin(self, raw: Array) -> int:
+        """Look at the first dual vector of a round; what others promised is forgotten."""
+        self.promising, self.promised = None, -np.inf
+        return self.look(raw)
+
+    def look(self, raw: Array) -> int:
+        """Offer the neurons that violate the dual constraint, as far as they are found without a proof."""
+        alpha = self.problem.dual_candidate(raw)
+        pricing = self.oracle.price(alpha, self.problem.level, prove=False)
+        self._keep(alpha, pricing.supremum)
+        if not pricing.exhaustive:
+            largest = float(pricing.ratios[0]) if len(pricing.ratios) else 0.0
+            promised = lower_bound_of(self.problem, alpha, max(largest, self.problem.level))
+            if promised > self.promised:
+                self.promising, self.promised = alpha, promised
+        return _offer(self.master, alpha, pricing)
+
+    def open(self, objective: float) -> bool:
+        """Whether the bound does not do yet."""
+        return relative_gap(objective, self.lower, self.problem.scale) > self.tol
+
+    def hopeful(self, objective: float) -> bool:
+        """Whether the most promising dual vector would do, if a proof found nothing more."""
+        return relative_gap(objective, self.promised, self.problem.scale) <= self.tol
+
+    def prove(self, max_time: float) -> int:
+        """Prove the supremum of the most promising dual vector, and offer the neurons found on the way."""
+        if self.promising is None:
+            return 0
+        alpha = self.promising
+        self.promising, self.promised = None, -np.inf
+        pricing = self.oracle.price(alpha, self.problem.level, max_time=max_time)
+        self._keep(alpha, pricing.supremum)
+        return _offer(self.master, alpha, pricing)
+
+    def _keep(self, alpha: Array, supremum: float) -> None:
+        lower = lower_bound_of(self.problem, alpha, supremum)
+        if lower > self.lower:
+            self.lower, self.alpha, self.supremum = lower, alpha, supremum
 
 
 def _offer(master, alpha: Array, pricing) -> int:
@@ -168,7 +218,7 @@ def free_part_alone(problem: Problem) -> Outcome | None:
         return None
     D, m = problem.lifted.shape[1], problem.n_outputs
     solution = MasterSolution(np.zeros((0, D)), np.zeros((0, m)), coefficients, np.zeros_like(problem.targets))
-    return Outcome(solution, problem.objective_of(fit, 0.0), solution.alpha, 0.0, Status.OPTIMAL, [])
+    return Outcome(solution, problem.objective_of(fit, 0.0), solution.alpha, 0.0, 0.0, Status.OPTIMAL, [])
 
 
 def lower_bound_of(problem: Problem, alpha: Array, supremum: float) -> float:

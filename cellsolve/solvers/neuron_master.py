@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from scipy import sparse
 
@@ -36,7 +38,7 @@ def neuron_master(problem: Problem) -> NeuronMaster:
     return LinearMaster(problem) if linear else ConicMaster(problem)
 
 
-class NeuronMaster:
+class NeuronMaster(ABC):
     """Holds neurons with w = 1; `solve` weighs them."""
 
     def __init__(self, problem: Problem) -> None:
@@ -62,16 +64,15 @@ class NeuronMaster:
         real = (cost > ROUNDING * size) & (cost > 0)
         fresh = theta[real] / cost[real, None]
         fresh = fresh[_new_rows(fresh, self.theta)]
-        columns = self.problem.responses(fresh)
-        self._append(columns)
         self.theta = np.concatenate([self.theta, fresh])
-        self.columns = np.hstack([self.columns, columns])
+        self.columns = np.hstack([self.columns, self.problem.responses(fresh)])
         return len(fresh)
 
+    @abstractmethod
     def keep(self, which: np.ndarray) -> None:
         """Forget the neurons that `which` (K,) bool does not mark."""
-        raise NotImplementedError
 
+    @abstractmethod
     def solve(self, max_time: float = np.inf) -> MasterSolution:
         """Return the optimal weights and a dual vector.
 
@@ -82,7 +83,6 @@ class NeuronMaster:
         SolverFailure
             The solver gave no usable answer.
         """
-        raise NotImplementedError
 
     def after(self, solution: MasterSolution, fell: bool) -> None:
         """Forget neurons without weight; add sums of those that share a cell, and where they slide to."""
@@ -93,9 +93,6 @@ class NeuronMaster:
         self.add(sums)
         if can_slide(self.problem):
             self.add(slide(self.problem, sums, signs[:, None], solution.coefficients)[0])
-
-    def _append(self, columns: Array) -> None:
-        """Tell the solver about new columns."""
 
     def _forget(self, solution: MasterSolution) -> None:
         """Drop neurons that carried no weight for `IDLE` rounds, once there are many: a master costs by the column."""
@@ -177,6 +174,12 @@ class LinearMaster(NeuronMaster):
         nothing = np.array([], dtype=np.int32)
         self._check(highs.addRows(len(low), low, high, 0, nothing, nothing, np.array([])), "addRows")
         self._add_columns(matrix, cost, -self.inf)
+
+    def add(self, theta, signs=None):
+        before = len(self)
+        count = super().add(theta, signs)
+        self._append(self.columns[:, before:])
+        return count
 
     def _append(self, columns: Array) -> None:
         if columns.shape[1]:  # columns of size 1: HiGHS drops entries below 1e-9

@@ -1,28 +1,20 @@
 """Newton's method on the faces of the cells: from a solution to solver accuracy to one to rounding.
 
-Once it is known in which cells the neurons lie, which points lie on their hinges, and which residuals vanish, (G) is a
-smooth convex problem with equality constraints in few variables. What is not known is guessed from the solution at
-several tolerances; the objective tells which guess was right.
+Once it is known in which cells the neurons lie, on which hinges they are held, and which residuals vanish, (G) is a
+smooth convex problem with equality constraints in few variables.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.problem import Problem
+from cellsolve.solvers.conic import MasterSolution, whitening
 
-#: a point lies on a neuron's hinge where |<theta, x~>| is at most this share of |theta| |x~|: guesses, the widest first
-ON_HINGE = (3e-2, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5, 1e-7)
-#: distances of directions within which neurons are tried as one, the widest first
-MERGED = (1e-1, 3e-2, 1e-2, 1e-3, 0.0)
-#: a polished objective may exceed the one before by this share: it is then the same but for rounding
-ROUNDING = 1e-9
-#: a residual vanishes where it is at most this share of the data: guesses that go with the ones above
+#: a residual vanishes where it is at most this share of the data
 VANISHING_RESIDUAL = 1e-5
 #: Newton steps; convergence is quadratic, the rest is for leaving neurons
 STEPS = 40
@@ -30,84 +22,19 @@ STEPS = 40
 LIGHT = 1e-8
 
 
-@dataclass(frozen=True)
-class Polished:
-    """Neurons theta (K, D) with w = 1, weights (K, 1), coefficients (k, 1), dual vector (n, 1), objective."""
-
-    theta: Array
-    weights: Array
-    coefficients: Array
-    alpha: Array
-    objective: float
-
-
 def can_polish(problem: Problem) -> bool:
     """One output, and a w that is a Euclidean length on each cell and continuous between cells."""
     return problem.n_outputs == 1 and problem.penalty.order == 2 and not problem.penalty.jumps
 
 
-def polish(
-    problem: Problem,
-    theta: Array,
-    weights: Array,
-    coefficients: Array,
-    objective: float,
-    spent: Callable[[], bool] = lambda: False,
-) -> Polished | None:
-    """Return the best of the polished guesses with the fewest neurons, or None where none is as good as `objective`.
+def polish(problem: Problem, solution: MasterSolution) -> MasterSolution | None:
+    """Return the minimum over the faces on which the neurons of `solution` lie, one neuron a face and sign.
 
-    Parameters
-    ----------
-    theta, weights, coefficients
-        Neurons (K, D), weights (K, 1) and coefficients (k, 1) of a nearly optimal network.
-    objective : float
-        Its objective.
-    spent : callable
-        Says when there is no time for another guess.
+    `solution` has to know its faces. None where Newton's method leaves the cells, or does not converge: then the
+    faces were others.
     """
-    if not len(theta):
-        return None
-    with np.errstate(all="ignore"):  # a wrong guess may run off to infinity; what comes back is judged
-        return _best(problem, theta, weights, coefficients, objective, spent)
-
-
-def _best(problem, theta, weights, coefficients, objective, spent) -> Polished | None:
-    seen = set()
-    for merged in MERGED:
-        groups = _together(theta, weights[:, 0], merged)
-        best: Polished | None = None
-        for on_hinge in ON_HINGE:
-            if spent():
-                break
-            system = _System.guess(problem, *groups, coefficients[:, 0], on_hinge)
-            key = system.signature()
-            if key in seen or not system.faces:
-                continue
-            seen.add(key)
-            result = system.solve()
-            if result is not None and (best is None or result.objective < best.objective * (1 - 1e-14)):
-                best = result
-        if best is not None and best.objective <= objective + ROUNDING * abs(objective):
-            return best
-    return None
-
-
-def _together(theta: Array, weights: Array, tol: float) -> tuple[Array, Array]:
-    """Sum neurons of one sign whose directions are within `tol` of the heaviest among them."""
-    size = np.abs(weights) * np.linalg.norm(theta, axis=1)
-    directions = theta / np.linalg.norm(theta, axis=1, keepdims=True)
-    sums, signs = [], []
-    left = np.argsort(-size, kind="stable")
-    while len(left):
-        first = left[0]
-        near = (np.linalg.norm(directions[left] - directions[first], axis=1) <= tol) & (
-            weights[left] * weights[first] > 0
-        )
-        near[0] = True
-        sums.append(np.abs(weights[left[near]]) @ theta[left[near]])
-        signs.append(np.sign(weights[first]))
-        left = left[~near]
-    return np.array(sums), np.array(signs)
+    with np.errstate(all="ignore"):  # wrong faces may run off to infinity; what comes back is judged
+        return _System.of(problem, solution).solve()
 
 
 class _System:
@@ -124,51 +51,51 @@ class _System:
             z,
             equal,
         )
-        lifted, bias = problem.lifted, problem.fit_bias
-        matrices = problem.penalty.cell_matrices(patterns > 0, lifted, bias) if len(patterns) else np.zeros((0, 0, 0))
+        self.W = whitening(problem.lifted)
+        self.points = problem.lifted @ self.W
+        matrices = problem.penalty.cell_matrices(patterns > 0, problem.lifted, problem.fit_bias) @ self.W
         self.roots = [(matrices[k] if len(matrices) > 1 else matrices[0]) @ N for k, N in enumerate(faces)]
-        blocks = [sign * (s > 0)[:, None] * (lifted @ N) for sign, s, N in zip(signs, patterns, faces, strict=True)]
+        blocks = [
+            sign * (s > 0)[:, None] * (self.points @ N) for sign, s, N in zip(signs, patterns, faces, strict=True)
+        ]
         self.J = np.hstack([*blocks, problem.basis])
         ends = np.cumsum([0] + [N.shape[1] for N in faces])
         self.slices = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.size = ends[-1]
 
     @classmethod
-    def guess(cls, problem: Problem, theta: Array, weights: Array, coefficients: Array, on_hinge: float) -> _System:
-        """Group the neurons by face and sign: one sum for each, on the points of which it has its hinge."""
-        lifted = problem.lifted
-        lengths = np.linalg.norm(lifted, axis=1)
-        products = theta @ lifted.T
-        flat = np.abs(products) <= on_hinge * np.linalg.norm(theta, axis=1)[:, None] * lengths
-        patterns = np.where(flat, 0, np.sign(products)).astype(np.int8)
-        keys, groups = np.unique(np.column_stack([patterns, np.sign(weights)[:, None]]), axis=0, return_inverse=True)
+    def of(cls, problem: Problem, solution: MasterSolution) -> _System:
+        """Sum the neurons of one face and sign."""
+        theta, weights, coefficients = solution.theta, solution.weights[:, 0], solution.coefficients[:, 0]
+        W = whitening(problem.lifted)
+        points = problem.lifted @ W
+        lengths = np.linalg.norm(points, axis=1)
+        assert solution.faces is not None
+        rows = np.column_stack([solution.faces, np.sign(weights).astype(np.int8)])
+        keys, groups = np.unique(rows, axis=0, return_inverse=True)
         sums = np.zeros((len(keys), theta.shape[1]))
-        np.add.at(sums, groups.ravel(), np.abs(weights)[:, None] * theta)
-        faces, kept, coordinates = [], [], []
+        np.add.at(sums, groups.ravel(), np.linalg.solve(W, (np.abs(weights)[:, None] * theta).T).T)
+        spaces, kept, coordinates = [], [], []
         for k, row in enumerate(keys[:, :-1]):
-            N = _null_space(lifted[row == 0] / lengths[row == 0, None].clip(min=np.finfo(float).tiny), theta.shape[1])
+            N = _null_space(points[row == 0] / lengths[row == 0, None].clip(min=np.finfo(float).tiny), theta.shape[1])
             point = N.T @ sums[k]
             if N.shape[1] and np.linalg.norm(point) > 0:
-                faces.append(N)
+                spaces.append(N)
                 kept.append(k)
                 coordinates.append(point)
         z = np.concatenate([*coordinates, coefficients])
-        system = cls(problem, keys[kept, -1].astype(float), faces, keys[kept, :-1], z, np.zeros(problem.n, dtype=bool))
-        if problem.interpolates:
-            system.equal[:] = True
-        elif problem.loss.polyhedral:
+        equal = np.full(problem.n, problem.interpolates)
+        if not problem.interpolates and problem.loss.polyhedral:
             miss = np.abs(problem.responses(theta) @ weights + problem.basis @ coefficients - problem.targets[:, 0])
-            system.equal = miss <= VANISHING_RESIDUAL * np.abs(problem.targets).max(initial=1e-300)
-        return system
+            equal = miss <= VANISHING_RESIDUAL * np.abs(problem.targets).max(initial=1e-300)
+        return cls(problem, keys[kept, -1].astype(float), spaces, keys[kept, :-1], z, equal)
 
-    def signature(self) -> bytes:
-        """What tells two guesses apart."""
-        return self.patterns.tobytes() + self.signs.tobytes() + self.equal.tobytes()
-
-    def solve(self) -> Polished | None:
+    def solve(self) -> MasterSolution | None:
         """Iterate Newton's method; None where it leaves the cells or does not converge."""
         last = np.inf
         for _ in range(STEPS):
+            if not len(self.z):
+                return None
             sizes = np.array(
                 [np.linalg.norm(R @ self.z[part]) for R, part in zip(self.roots, self.slices, strict=True)]
             )
@@ -214,9 +141,8 @@ class _System:
     def _longest(self, step: Array) -> float:
         """The longest step up to 1 that keeps every neuron in its cell and on its side of zero."""
         length = 1.0
-        lifted = self.problem.lifted
         for N, s, part in zip(self.faces, self.patterns, self.slices, strict=True):
-            now, then = (lifted @ (N @ vector[part]) * s for vector in (self.z, step))
+            now, then = (self.points @ (N @ vector[part]) * s for vector in (self.z, step))
             falls = (then < 0) & (s != 0)
             if falls.any():
                 length = min(length, float((-now[falls].clip(min=0.0) / then[falls]).min()))
@@ -229,10 +155,10 @@ class _System:
             self.problem, self.signs[chosen], [self.faces[k] for k in chosen], self.patterns[chosen], z, self.equal
         )
 
-    def _result(self, alpha: Array) -> Polished | None:
+    def _result(self, alpha: Array) -> MasterSolution | None:
         problem = self.problem
         theta = np.array([N @ self.z[part] for N, part in zip(self.faces, self.slices, strict=True)])
-        theta = theta.reshape(-1, problem.lifted.shape[1])
+        theta = theta.reshape(-1, problem.lifted.shape[1]) @ self.W.T
         cost = problem.neuron_costs(theta)
         if (cost <= 0).any():
             return None
@@ -243,7 +169,7 @@ class _System:
         miss = np.abs(fit - problem.targets)[self.equal].max(initial=0.0)
         if miss > 1e-12 * max(np.abs(problem.targets).max(), 1e-300) * max(1.0, cost.sum()):
             return None
-        return Polished(theta, weights, coefficients, alpha[:, None], problem.objective_of(fit, float(cost.sum())))
+        return MasterSolution(theta, weights, coefficients, alpha[:, None], self.patterns)
 
 
 def _null_space(rows: Array, size: int) -> Array:

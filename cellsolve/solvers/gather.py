@@ -1,0 +1,150 @@
+"""From a nearly optimal network to a sparse one: neurons between which the dual function stays at its bound are one.
+
+By complementary slackness every minimiser lives where |phi_alpha| = lam w. An interior-point method spreads the weight
+of one neuron over all that are near it: over the cells that share the face on which it lies, over both facings where
+the affine part is free. Their sum is in the contact set too, but for the distance that the bound drops between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from cellsolve.data import Array
+from cellsolve.problem import Problem
+from cellsolve.solvers.cell_master import CellMaster
+from cellsolve.solvers.conic import MasterSolution, SolverFailure
+from cellsolve.solvers.polish import can_polish, polish
+
+#: drops below the bound, relative to it, up to which two neurons are tried as one, the most daring first
+DROPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+#: drops that are what a convex solver leaves
+LEFT = (1e-7,)
+#: the sums of a program's neurons meet again in fewer cells
+PASSES = 3
+#: neurons times coordinates: a program with more takes longer than what is gained by it
+LARGEST = 4000
+#: objectives that differ by this share are one but for what a convex solver leaves
+SAME = 1e-9
+#: neighbours of a neuron that are looked at
+NEIGHBOURS = 8
+#: places from one neuron to another where the dual function is evaluated
+PLACES = np.linspace(0.0, 1.0, 7)
+#: neurons lighter than this share of the norm are solver dust
+DUST = 1e-9
+
+
+def can_gather(problem: Problem) -> bool:
+    """One output, and a w that is continuous between cells."""
+    return problem.n_outputs == 1 and not problem.penalty.jumps
+
+
+def objective_of(problem: Problem, solution: MasterSolution) -> float:
+    """Return the objective of a master's network."""
+    fit = problem.responses(solution.theta) @ solution.weights + problem.basis @ solution.coefficients
+    return problem.objective_of(fit, float(np.linalg.norm(solution.weights, axis=1).sum()))
+
+
+def gather(
+    problem: Problem,
+    solution: MasterSolution,
+    alpha: Array,
+    limit: float,
+    spent: Callable[[], bool],
+    drops: Sequence[float] = DROPS,
+) -> MasterSolution | None:
+    """Return a network of few neurons whose objective is at most `limit`, each at its best place in its cell.
+
+    Parameters
+    ----------
+    solution : MasterSolution
+        A nearly optimal network.
+    alpha : (n, 1)
+        A nearly optimal dual vector.
+    limit : float
+    spent : callable
+        Says when there is no time for another attempt.
+    drops
+        See `DROPS`.
+
+    Returns
+    -------
+    MasterSolution or None
+        None where no attempt came down to the limit.
+    """
+    if not can_gather(problem) or solution.theta.size > LARGEST:
+        return None
+    best: tuple[int, float, MasterSolution] | None = None
+    for drop in drops:
+        if spent():
+            break
+        found = _gathered(problem, solution, alpha, drop)
+        if found is None or objective_of(problem, found) > limit:
+            continue
+        trial = len(found.theta), objective_of(problem, found), found
+        if best is not None and trial[:2] >= best[:2]:
+            break
+        best = trial
+    return None if best is None else best[2]
+
+
+def _gathered(problem: Problem, solution: MasterSolution, alpha: Array, drop: float) -> MasterSolution | None:
+    """One attempt; None where the cells of the sums do not hold a network."""
+    for _ in range(PASSES):
+        before = len(solution.theta)
+        master = CellMaster(problem)
+        master.add(*together(problem, solution, alpha, drop))
+        try:
+            solution = master.solve()
+        except SolverFailure:
+            return None
+        if len(solution.theta) == before:
+            break
+    if not can_polish(problem):
+        return solution
+    exact = polish(problem, solution)
+    worse = exact is None or objective_of(problem, exact) > objective_of(problem, solution) * (1 + SAME)
+    return solution if worse else exact
+
+
+def together(problem: Problem, solution: MasterSolution, alpha: Array, drop: float) -> tuple[Array, Array]:
+    """Sum the neurons of one sign between which |phi| / (level w) is nowhere below 1 - drop; return sums and signs."""
+    size = np.abs(solution.weights[:, 0])
+    keep = size > DUST * size.sum()
+    u, signs = size[keep, None] * solution.theta[keep], np.sign(solution.weights[keep, 0])
+    if len(u) < 2:
+        return u, signs
+    first, second, facing = _neighbours(problem, u, signs)
+    lengths = np.linalg.norm(u, axis=1, keepdims=True)
+    start, end = u[first] / lengths[first], facing[:, None] * u[second] / lengths[second]
+    between = ((1 - PLACES)[:, None] * start[:, None] + PLACES[:, None] * end[:, None]).reshape(-1, u.shape[1])
+    phi = (problem.responses(between).T @ alpha[:, 0]).reshape(-1, len(PLACES)) * signs[first, None]
+    cost = problem.neuron_costs(between).reshape(-1, len(PLACES)) * problem.level
+    joined = np.all((phi >= (1 - drop) * cost) & (cost > 0), axis=1)
+    graph = coo_matrix((np.ones(joined.sum()), (first[joined], second[joined])), (len(u), len(u)))
+    count, labels = connected_components(graph, directed=False)
+    heaviest = np.argsort(-lengths[:, 0], kind="stable")
+    leaders = np.empty(count, dtype=int)
+    leaders[labels[heaviest[::-1]]] = heaviest[::-1]
+    if problem.one_facing:
+        u = u * np.where(np.sum(u * u[leaders[labels]], axis=1) < 0, -1.0, 1.0)[:, None]
+    sums = np.zeros((count, u.shape[1]))
+    np.add.at(sums, labels, u)
+    return sums, signs[leaders]
+
+
+def _neighbours(problem: Problem, u: Array, signs: Array) -> tuple[np.ndarray, np.ndarray, Array]:
+    """Pairs (first, second) of neurons of one sign, each with those nearest to it, and -1 where they face apart."""
+    directions = u / np.linalg.norm(u, axis=1, keepdims=True)
+    cosines = directions @ directions.T
+    facing = np.where(cosines < 0, -1.0, 1.0) if problem.one_facing else np.ones_like(cosines)
+    closeness = np.where(signs[:, None] == signs, facing * cosines, -np.inf)
+    np.fill_diagonal(closeness, -np.inf)
+    near = np.argsort(-closeness, axis=1, kind="stable")[:, :NEIGHBOURS]
+    first, second = np.repeat(np.arange(len(u)), near.shape[1]), near.ravel()
+    real = closeness[first, second] > 0
+    first, second = first[real], second[real]
+    return first, second, facing[first, second]
