@@ -394,6 +394,8 @@ def _refuse_contradictions(points: Array, targets: Array) -> None:
 
 #: an entry nearer to its bound than this share of the box is put there: what an interior-point method leaves between
 AT_BOUND = 1e-7
+#: what a projection leaves of an entry, as a share of the largest before it, that is rounding: 0 is in the box too
+TINY = 2.0**-50
 #: last shrink towards 0, which the box contains: n times a rounded 1 / n may exceed 1 by two roundings
 INSIDE = 1 - 2.0**-50
 
@@ -405,12 +407,12 @@ def _project(alpha: Array, basis: Array, low: Array, high: Array) -> Array:
     left, size, _ = np.linalg.svd(basis, full_matrices=False)
     left = left[:, size > 1e-13 * size[0]]  # a numerical null space: what it misses is corrected in rationals
     point = alpha - left @ (left.T @ alpha)
-    if np.all((low <= point) & (point <= high)):
-        return point * INSIDE
-    clipped = np.clip(point, low, high)
-    if np.abs(clipped - point).max() > AT_BOUND * np.abs(point).max():
-        clipped = _project_by_qp(alpha, left, low, high)
-    return _balance(clipped, left, low, high) * INSIDE
+    if not np.all((low <= point) & (point <= high)):
+        clipped = np.clip(point, low, high)
+        if np.abs(clipped - point).max() > AT_BOUND * np.abs(point).max():
+            clipped = _project_by_qp(alpha, left, low, high)
+        point = _balance(clipped, left, low, high)
+    return np.where(np.abs(point) <= TINY * np.abs(alpha).max(), 0.0, point) * INSIDE
 
 
 def _balance(point: Array, orthonormal: Array, low: Array, high: Array) -> Array:

@@ -57,8 +57,8 @@ def finish(
 
 def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget, allowed: float) -> Outcome:
     """Return the outcome with few neurons, each at its best place, its objective up by at most `allowed`."""
-    limit = max(outcome.objective, outcome.lower_bound) + allowed
-    sharp = gather(problem, outcome.solution, outcome.alpha, limit, lambda: budget.spent)
+    known = max(outcome.objective, outcome.lower_bound)  # an interpolant that misses a little may be below
+    sharp = gather(problem, outcome.solution, outcome.alpha, known, allowed, lambda: budget.spent)
     if sharp is None:
         return outcome
     better = replace(outcome, solution=sharp, objective=objective_of(problem, sharp), sparse=True)

@@ -19,16 +19,19 @@ from cellsolve.solvers.cell_master import CellMaster
 from cellsolve.solvers.conic import MasterSolution, SolverFailure
 from cellsolve.solvers.polish import can_polish, polish
 
-#: drops below the bound, relative to it, up to which two neurons are tried as one, the most daring first
-DROPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-#: drops that are what a convex solver leaves
-LEFT = (1e-7,)
+#: when two neurons are tried as one, the most daring first: drops below the bound, relative to it, and distances of
+#: directions, for contact sets that are more than points (`slope`)
+TRIALS = ((1e-2, 2.0), (1e-3, 2.0), (1e-4, 2.0), (1e-5, 2.0), (1e-6, 2.0), (1e-7, 2.0), (1e-4, 1e-2), (1e-6, 1e-4))
+#: the same for what a convex solver leaves
+LEFT = ((1e-7, 2.0),)
 #: the sums of a program's neurons meet again in fewer cells
 PASSES = 3
 #: neurons times coordinates: a program with more takes longer than what is gained by it
 LARGEST = 4000
 #: objectives that differ by this share are one but for what a convex solver leaves
 SAME = 1e-9
+#: what not quite meeting the data may save, as a share of the norm
+MISSED = 1e-6
 #: neighbours of a neuron that are looked at
 NEIGHBOURS = 8
 #: places from one neuron to another where the dual function is evaluated
@@ -52,11 +55,12 @@ def gather(
     problem: Problem,
     solution: MasterSolution,
     alpha: Array,
-    limit: float,
+    objective: float,
+    allowed: float,
     spent: Callable[[], bool],
-    drops: Sequence[float] = DROPS,
+    trials: Sequence[tuple[float, float]] = TRIALS,
 ) -> MasterSolution | None:
-    """Return a network of few neurons whose objective is at most `limit`, each at its best place in its cell.
+    """Return a network of few neurons, each at its best place in its cell, that is about as good, or better.
 
     Parameters
     ----------
@@ -64,39 +68,45 @@ def gather(
         A nearly optimal network.
     alpha : (n, 1)
         A nearly optimal dual vector.
-    limit : float
+    objective, allowed : float
+        What its objective is measured by: it is to be less than the sum. Fewer neurons are worth `allowed`.
     spent : callable
         Says when there is no time for another attempt.
-    drops
-        See `DROPS`.
+    trials
+        See `TRIALS`.
 
     Returns
     -------
     MasterSolution or None
-        None where no attempt came down to the limit.
+        None where no attempt came down to that.
     """
     if not can_gather(problem) or solution.theta.size > LARGEST:
         return None
-    best: tuple[int, float, MasterSolution] | None = None
-    for drop in drops:
+    best, least = None, np.inf
+    for drop, distance in trials:
         if spent():
             break
-        found = _gathered(problem, solution, alpha, drop)
-        if found is None or objective_of(problem, found) > limit:
+        found = _gathered(problem, solution, alpha, drop, distance)
+        if found is None:
             continue
-        trial = len(found.theta), objective_of(problem, found), found
-        if best is not None and trial[:2] >= best[:2]:
-            break
-        best = trial
-    return None if best is None else best[2]
+        value = objective_of(problem, found)
+        if value > min(objective, least) + allowed:
+            continue
+        if best is not None and value >= least - allowed:  # no better, so it has to have fewer neurons
+            if len(found.theta) > len(best.theta) or (len(found.theta) == len(best.theta) and value >= least):
+                break
+        best, least = found, value
+    return best
 
 
-def _gathered(problem: Problem, solution: MasterSolution, alpha: Array, drop: float) -> MasterSolution | None:
+def _gathered(
+    problem: Problem, solution: MasterSolution, alpha: Array, drop: float, distance: float
+) -> MasterSolution | None:
     """One attempt; None where the cells of the sums do not hold a network."""
     for _ in range(PASSES):
         before = len(solution.theta)
         master = CellMaster(problem)
-        master.add(*together(problem, solution, alpha, drop))
+        master.add(*together(problem, solution, alpha, drop, distance))
         try:
             solution = master.solve()
         except SolverFailure:
@@ -106,12 +116,18 @@ def _gathered(problem: Problem, solution: MasterSolution, alpha: Array, drop: fl
     if not can_polish(problem):
         return solution
     exact = polish(problem, solution)
-    worse = exact is None or objective_of(problem, exact) > objective_of(problem, solution) * (1 + SAME)
+    room = MISSED if problem.interpolates else SAME
+    worse = exact is None or objective_of(problem, exact) > objective_of(problem, solution) * (1 + room)
     return solution if worse else exact
 
 
-def together(problem: Problem, solution: MasterSolution, alpha: Array, drop: float) -> tuple[Array, Array]:
-    """Sum the neurons of one sign between which |phi| / (level w) is nowhere below 1 - drop; return sums and signs."""
+def together(
+    problem: Problem, solution: MasterSolution, alpha: Array, drop: float, distance: float = 2.0
+) -> tuple[Array, Array]:
+    """Sum the neurons of one sign between which |phi| / (level w) is nowhere below 1 - drop; return sums and signs.
+
+    Only neighbours whose directions are within `distance` are joined.
+    """
     size = np.abs(solution.weights[:, 0])
     keep = size > DUST * size.sum()
     u, signs = size[keep, None] * solution.theta[keep], np.sign(solution.weights[keep, 0])
@@ -124,6 +140,7 @@ def together(problem: Problem, solution: MasterSolution, alpha: Array, drop: flo
     phi = (problem.responses(between).T @ alpha[:, 0]).reshape(-1, len(PLACES)) * signs[first, None]
     cost = problem.neuron_costs(between).reshape(-1, len(PLACES)) * problem.level
     joined = np.all((phi >= (1 - drop) * cost) & (cost > 0), axis=1)
+    joined &= np.linalg.norm(start - end, axis=1) <= distance
     graph = coo_matrix((np.ones(joined.sum()), (first[joined], second[joined])), (len(u), len(u)))
     count, labels = connected_components(graph, directed=False)
     heaviest = np.argsort(-lengths[:, 0], kind="stable")

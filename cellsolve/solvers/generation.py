@@ -116,10 +116,8 @@ def generate(
                 found += search.look(0.5 * (solution.alpha + search.alpha))
             if proves and search.open(best.objective) and (not fell or not found or search.hopeful(best.objective)):
                 # what the master leaves is not exact enough for the last digits of a dual vector
-                limit = objective + PROGRESS * tol * abs(objective)
-                sharp = gather(
-                    problem, solution, problem.dual_candidate(solution.alpha), limit, lambda: budget.spent, LEFT
-                )
+                near, allowed = problem.dual_candidate(solution.alpha), PROGRESS * tol * abs(objective)
+                sharp = gather(problem, solution, near, objective, allowed, lambda: budget.spent, LEFT)
                 if sharp is not None:
                     found += search.look(sharp.alpha)
                     if problem.interpolates or objective_of(problem, sharp) < best.objective:

@@ -9,56 +9,60 @@ from cellsolve import Problem, enumerate_cells, interpolate, solve
 from cellsolve.programs import group_lasso
 from cellsolve.solvers.cell_master import CellMaster
 from cellsolve.solvers.conic import MasterSolution
+from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.gather import can_gather, gather, objective_of, together
 from cellsolve.solvers.polish import polish
 
 
-def _problem(n=40, **statement):
+def _statement(n=40, **statement):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (n, 2))
     y = np.sin(3 * X[:, 0]) * np.cos(2 * X[:, 1]) + 0.1 * rng.standard_normal(n)
     if statement.get("loss") in ("logistic", "squared_hinge"):
         y = np.sign(y)
-    return Problem(X, y, **({"lam": 1e-3} | statement)).normalized()[0]
+    return Problem(X, y, **({"lam": 1e-3} | statement))
 
 
-def _solved(problem):
-    """The optimum in the cells where there is a neuron, and a network that spreads each neuron over four."""
-    measure = solve(problem).measure
+def _problem(**statement):
+    return Frame.of(_statement(**statement)).inside
+
+
+def _solved(**statement):
+    """The problem inside, the optimum in the cells where there is a neuron, and each neuron spread over four."""
+    frame = Frame.of(_statement(**statement))
+    problem = frame.inside
+    measure = solve(frame.original).measure
     master = CellMaster(problem)
-    theta, weights = measure.neurons, measure.weights
-    master.add(theta, np.sign(weights))
+    master.add(frame.units.neurons_inside(measure.neurons), np.sign(measure.weights))
     solution = master.solve()
     near = np.repeat(solution.theta, 4, axis=0)
     near = near + 1e-7 * np.random.default_rng(1).standard_normal(near.shape)
     near /= problem.neuron_costs(near)[:, None]
     spread = MasterSolution(near, np.repeat(solution.weights, 4, axis=0) / 4, solution.coefficients, solution.alpha)
-    return solution, spread
+    return problem, solution, spread
 
 
 @pytest.mark.parametrize("loss", ["squared", "huber", "logistic", "squared_hinge"])
 @pytest.mark.parametrize("penalty", ["variation", "slope", "label_noise", "l1"])
 @pytest.mark.parametrize("free", ["constant", "affine"])
 def test_what_was_spread_is_gathered_again(loss, penalty, free):
-    problem = _problem(loss=loss, penalty=penalty, free=free)
-    solution, spread = _solved(problem)
+    problem, solution, spread = _solved(loss=loss, penalty=penalty, free=free)
     best = objective_of(problem, solution)
-    gathered = gather(problem, spread, problem.dual_candidate(solution.alpha), best * (1 + 1e-7), lambda: False)
+    alpha = problem.dual_candidate(solution.alpha)
+    gathered = gather(problem, spread, alpha, best, 1e-7 * best, lambda: False)
     assert gathered is not None
     assert len(gathered.theta) <= len(solution.theta)
     assert objective_of(problem, gathered) <= best * (1 + 1e-7)
 
 
 def test_no_attempt_below_the_limit_is_none():
-    problem = _problem()
-    solution, spread = _solved(problem)
+    problem, solution, spread = _solved()
     limit = objective_of(problem, solution) * (1 - 1e-3)
-    assert gather(problem, spread, problem.dual_candidate(solution.alpha), limit, lambda: False) is None
+    assert gather(problem, spread, problem.dual_candidate(solution.alpha), limit, 0.0, lambda: False) is None
 
 
 def test_neurons_with_a_dip_between_them_are_two():
-    problem = _problem()
-    solution, spread = _solved(problem)
+    problem, solution, spread = _solved()
     sums, signs = together(problem, spread, problem.dual_candidate(solution.alpha), 1e-5)
     assert len(sums) == len(signs) <= len(solution.theta)
     everything, _ = together(problem, spread, problem.dual_candidate(solution.alpha), 10.0)
@@ -67,7 +71,8 @@ def test_neurons_with_a_dip_between_them_are_two():
 
 def test_facings_meet_where_the_affine_part_is_free():
     problem = _problem(free="affine")
-    assert problem.one_facing and not _problem().one_facing
+    assert problem.one_facing
+    assert not _problem().one_facing
     assert not _problem(free="affine", penalty="label_noise").one_facing
     theta = np.array([[1.0, 0.3, 0.1], [-1.0, -0.3, -0.1]])
     both = MasterSolution(theta, np.array([[2.0], [3.0]]), np.zeros((3, 1)), np.zeros((40, 1)))
@@ -97,8 +102,7 @@ def test_half_of_the_cells_are_enough_where_the_affine_part_is_free(loss, penalt
 
 @pytest.mark.parametrize("penalty", ["variation", "slope", "label_noise"])
 def test_polishing_is_stationary(penalty):
-    problem = _problem(penalty=penalty)
-    solution, _ = _solved(problem)
+    problem, solution, _ = _solved(penalty=penalty)
     exact = polish(problem, solution)
     assert exact is not None
     assert objective_of(problem, exact) <= objective_of(problem, solution) * (1 + 1e-12)
