@@ -362,6 +362,7 @@ def _solve(
         )
     with _reporter(progress, units) as report:
         options = Options(
+            asked=tol,
             tol=0.3 * tol,  # tidying up may raise the objective by a tenth of tol, rounding adds its share
             budget=budget,
             solver=solver,

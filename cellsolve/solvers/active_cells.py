@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cellsolve.certificate import relative_gap
 from cellsolve.problem import Problem
 from cellsolve.solution import Status
 from cellsolve.solvers.cell_master import CellMaster
@@ -25,7 +26,8 @@ def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
     for sign in (1.0, -1.0):
         master.add(theta, np.full(len(theta), sign))
     outcome = generate(problem, master, oracle, options.budget, options.tol, options.report)
-    if outcome.status is not Status.STALLED or options.budget.spent:
+    gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
+    if outcome.status is not Status.STALLED or gap <= options.asked or options.budget.spent:
         return outcome
     # the convex solver came to its end on these cones; program (L) on the same neurons is a simpler one
     neurons = neuron_master(problem)

@@ -174,11 +174,11 @@ class CellMaster:
             bounds.append(np.zeros(facets.shape[0]))
             kinds.append(clarabel.NonnegativeConeT(facets.shape[0]))
         if problem.penalty.free_constant(problem.fit_bias):
-            ranges = self._bias_ranges(k)
+            ranges = self._bias_ranges(k, cones.unit)
             rows.append(widen(ranges, head, size))
             bounds.append(np.zeros(ranges.shape[0]))
             kinds.append(clarabel.NonnegativeConeT(ranges.shape[0]))
-        cost[head + F.shape[1] :] = 1.0
+        cost[head + F.shape[1] :] = problem.level * cones.unit
         rows.append(widen(cones.matrix(k), head, size))
         bounds.append(np.zeros(rows[-1].shape[0]))
         kinds += cones.kinds
@@ -203,8 +203,8 @@ class CellMaster:
         columns = owner[:, None] * D + np.arange(D)
         return sparse.csr_matrix((data.ravel(), columns.ravel(), np.arange(len(owner) + 1) * D), (len(owner), K * D))
 
-    def _bias_ranges(self, free: int) -> sparse.csc_matrix:
-        """The rows |b_k| <= (R / level) w_k over (t, a, w), R = max |x_i|.
+    def _bias_ranges(self, free: int, unit: float) -> sparse.csc_matrix:
+        """The rows |b_k| <= R unit w_k over (t, a, w), R = max |x_i|.
 
         They hold in every cell, of the one that is active everywhere in its part that is needed, and without them
         biases that cost nothing run off to infinity.
@@ -213,7 +213,7 @@ class CellMaster:
         lifted = self.problem.lifted
         radius = float((np.linalg.norm(lifted[:, :-1], axis=1) / lifted[:, -1]).max())
         pick = sparse.kron(sparse.identity(K), sparse.csr_matrix(self.W[D - 1 :]))
-        gap, reach = sparse.csr_matrix((K, free)), -radius / self.problem.level * sparse.identity(K)
+        gap, reach = sparse.csr_matrix((K, free)), -radius * unit * sparse.identity(K)
         return sparse.vstack([sparse.hstack([pick, gap, reach]), sparse.hstack([-pick, gap, reach])], format="csc")
 
 
@@ -222,15 +222,17 @@ def _key(pattern: np.ndarray, sign: float) -> bytes:
 
 
 class _Cones:
-    """Level w(W t_k) <= w_k as cones: one w a cell for the Euclidean length, one a coordinate for the sum of |.|.
+    """w(W t_k) <= unit w_k as cones: one w a cell for the Euclidean length, one a coordinate for the sum of |.|.
 
-    What is of the size of the objective is measured against it; w alone may be a million times that.
+    The unit is the largest w of a t of length 1, so that what the solver sees is of one size.
     """
 
     def __init__(self, problem: Problem, patterns: np.ndarray, W: Array) -> None:
         import clarabel
 
-        M = problem.penalty.cell_matrices(patterns, problem.lifted, problem.fit_bias) @ (problem.level * W)
+        M = problem.penalty.cell_matrices(patterns, problem.lifted, problem.fit_bias) @ W
+        self.unit = float(np.linalg.norm(M, axis=(1, 2)).max(initial=0.0)) or 1.0
+        M /= self.unit
         self.blocks = [M[k] if len(M) > 1 else M[0] for k in range(len(patterns))]
         self.absolute = problem.penalty.order == 1
         heights = [len(block) for block in self.blocks]

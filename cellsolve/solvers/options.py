@@ -17,8 +17,8 @@ class Options:
 
     Attributes
     ----------
-    tol : float
-        Relative gap to stop at.
+    tol, asked : float
+        Relative gap to stop at, and the one that the caller will be content with, a little larger.
     budget : Budget
     solver : str
         Convex solver of method "all_cells".
@@ -26,7 +26,8 @@ class Options:
         Neurons to start from.
     """
 
-    tol: float = 1e-6
+    tol: float = 3e-7
+    asked: float = 1e-6
     budget: Budget = field(default_factory=Budget)
     solver: str = "CLARABEL"
     neurons: Array | None = None
