@@ -7,6 +7,7 @@ smooth convex problem with equality constraints in few variables.
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 
@@ -62,6 +63,7 @@ class _System:
         ends = np.cumsum([0] + [N.shape[1] for N in faces])
         self.slices = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.size = ends[-1]
+        self._last: tuple[Array, Array] | None = None
 
     @classmethod
     def of(cls, problem: Problem, solution: MasterSolution) -> _System:
@@ -125,18 +127,23 @@ class _System:
         if not problem.interpolates:
             rest = ~self.equal
             slope[rest] = problem.loss.gradient(fit[rest], targets[rest]) / problem.n
-            curvature = problem.loss.curvature(fit[rest], targets[rest]) / problem.n
-            gradient += self.J[rest].T @ slope[rest]
-            hessian += self.J[rest].T @ (curvature[:, None] * self.J[rest])
+            gradient += self.J.T @ slope
+            hessian += self._gram(np.where(rest, problem.loss.curvature(fit, targets), 0.0)) / problem.n
         E = self.J[self.equal]
         m = len(E)
         matrix = np.block([[hessian, E.T], [E, np.zeros((m, m))]])
         scale = 1 / np.sqrt(np.maximum(np.abs(matrix).max(axis=1), 1e-300))
         right = np.concatenate([-gradient, targets[self.equal] - E @ self.z])
-        answer = scale * np.linalg.lstsq(scale[:, None] * matrix * scale, scale * right, rcond=1e-13)[0]
+        answer = scale * _solved(scale[:, None] * matrix * scale, scale * right)
         alpha = -slope
         alpha[self.equal] = -answer[len(self.z) :]
         return answer[: len(self.z)], alpha
+
+    def _gram(self, curvature: Array) -> Array:
+        """J^T diag(curvature) J, kept: for the squared loss it is the same at every step."""
+        if self._last is None or not np.array_equal(curvature, self._last[0]):
+            self._last = curvature, self.J.T @ (curvature[:, None] * self.J)
+        return self._last[1]
 
     def _longest(self, step: Array) -> float:
         """The longest step up to 1 that keeps every neuron in its cell and on its side of zero."""
@@ -170,6 +177,18 @@ class _System:
         if miss > 1e-12 * max(np.abs(problem.targets).max(), 1e-300) * max(1.0, cost.sum()):
             return None
         return MasterSolution(theta, weights, coefficients, alpha[:, None], self.patterns)
+
+
+def _solved(matrix: Array, right: Array) -> Array:
+    """Solve a symmetric system, in the least-squares sense where it is singular."""
+    from scipy.linalg import LinAlgError, LinAlgWarning, solve
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", LinAlgWarning)
+            return solve(matrix, right, assume_a="sym", check_finite=False)
+    except (LinAlgError, LinAlgWarning):
+        return np.linalg.lstsq(matrix, right, rcond=1e-13)[0]
 
 
 def _null_space(rows: Array, size: int) -> Array:
