@@ -30,6 +30,8 @@ from cellsolve.solvers.zero import zero_level
 
 #: default relative gap
 TOL = 1e-6
+#: residual, as a share of the targets less their free part, up to which a network interpolates
+INTERPOLATES = 1e-6
 #: share of tol to which an oracle proves a supremum: the rest is for what the solvers leave
 ACCURACY = 0.1
 #: share of tol by which the objective may rise for the sake of fewer neurons, each of two times
@@ -378,6 +380,8 @@ def _solve(
     status = outcome.status
     if interrupted or status is Status.INTERRUPTED:  # whatever the gap: a path ends here
         status = Status.INTERRUPTED
+    elif problem.interpolates and problem.residual(measure) > INTERPOLATES * np.ldexp(1.0, units.y):
+        status = Status.STALLED if status is Status.OPTIMAL else status
     elif certificate.gap <= tol:
         status = Status.OPTIMAL
     elif status is Status.OPTIMAL:

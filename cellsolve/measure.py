@@ -360,7 +360,9 @@ def _basic(columns: Array, masses: Array) -> Array:
     masses = masses.copy()
     scale = np.linalg.norm(columns, axis=0)
     masses[scale <= RANK_TOLERANCE * scale.max(initial=0.0)] = 0.0  # these respond nowhere, up to the free part
-    columns = np.linalg.qr(columns, mode="r")  # as many rows as matter to what is dependent
+    columns = np.asarray(
+        np.linalg.qr(columns, mode="r"), dtype=np.float64
+    )  # as many rows as matter to what is dependent
     rows = len(columns)
     while True:
         active = np.flatnonzero(masses)[: rows + 1]

@@ -192,8 +192,16 @@ def test_a_potential_without_an_oracle_is_refused():
         def cell_matrices(self, patterns, lifted, bias):
             return super().cell_matrices(patterns, lifted, bias)[:, :1]
 
-    with pytest.raises(ValueError, match="no oracle proves bounds: it has to be"):
-        cs.solve(X, Y, lam=0.1, penalty=Seminorm())
+    class Share(Variation):
+        def cell_matrices(self, patterns, lifted, bias):
+            return np.eye(lifted.shape[1])[None] * np.sqrt(patterns.mean(axis=1))[:, None, None]
+
+    class Jumps(Variation):
+        jumps = True
+
+    for penalty in (Seminorm(), Share(), Jumps()):
+        with pytest.raises(ValueError, match="no oracle proves bounds: it has to be"):
+            cs.solve(X, Y, lam=0.1, penalty=penalty)
 
 
 def test_files_that_are_something_else(tmp_path):

@@ -64,5 +64,5 @@ def test_gathering_leaves_off_where_no_time_is_left():
     alpha = solution.certificate.alpha[:, None]
     network = MasterSolution(solution.measure.neurons, solution.measure.weights[:, None], np.zeros((0, 1)), alpha)
     problem = Problem(X, y, lam=0.05)
-    assert gather(problem, network, alpha, np.inf, 0.0, spent=lambda: False) is not None
-    assert gather(problem, network, alpha, np.inf, 0.0, spent=lambda: True) is None
+    assert gather(problem, network, alpha, np.inf, 0.0, left=lambda: np.inf) is not None
+    assert gather(problem, network, alpha, np.inf, 0.0, left=lambda: 0.0) is None

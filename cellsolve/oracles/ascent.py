@@ -16,6 +16,11 @@ from cellsolve.problem import Problem
 STEPS = 40
 #: starts that one call of the kernel takes
 BLOCK = 16
+#: neurons found that the next round starts from
+KEPT = 300
+#: directions to start from where there are three coordinates; twice as many for every further one
+STARTS = 50
+MOST_DOUBLED = 4
 
 
 def kernel_form(problem: Problem) -> tuple[int, Array]:
@@ -35,7 +40,7 @@ class AscentOracle(Oracle):
     Parameters
     ----------
     problem : Problem
-    n_starts : int
+    n_starts : int, optional
         Directions to start from in a round; each also turned towards a random data point, and both with either sign.
     random_state : int or Generator, optional
     n_jobs : int, optional
@@ -44,7 +49,9 @@ class AscentOracle(Oracle):
 
     proves = False
 
-    def __init__(self, problem: Problem, n_starts: int = 50, random_state=None, n_jobs: int | None = None) -> None:
+    def __init__(
+        self, problem: Problem, n_starts: int | None = None, random_state=None, n_jobs: int | None = None
+    ) -> None:
         self.problem = problem
         self.n_jobs = n_jobs
         self.kind, self.M = kernel_form(problem)
@@ -58,7 +65,8 @@ class AscentOracle(Oracle):
         self.rng = np.random.default_rng(
             random_state if isinstance(random_state, np.random.Generator) else [random_state or 0, 1]
         )
-        self.n_starts = n_starts
+        more = min(max(problem.lifted.shape[1] - 3, 0), MOST_DOUBLED)
+        self.n_starts = STARTS * 2**more if n_starts is None else n_starts
         self.found = np.zeros((0, problem.lifted.shape[1]))
 
     def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):
@@ -69,8 +77,12 @@ class AscentOracle(Oracle):
         supremum = problem.penalty.crude_bound(signed, problem.lifted, problem.fit_bias)
         theta, ratios = self.climb(np.concatenate([self.found, self._starts()]), alpha, level)
         if len(theta):
-            self.found = theta[: 2 * self.n_starts]
+            self.start_from(theta)
         return Pricing(supremum, theta, ratios, exhaustive=False)
+
+    def start_from(self, theta: Array) -> None:
+        """Take every so many of these neurons as starts of the next round, the first for certain."""
+        self.found = theta[:: max(1, len(theta) // KEPT)]
 
     def climb(self, theta: Array, alpha: Array, level: float) -> tuple[Array, Array]:
         """Return the neurons above `level` that are uphill from `theta`, and their ratios, the largest first."""

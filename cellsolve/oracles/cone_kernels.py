@@ -25,6 +25,8 @@ PLAIN, EUCLIDEAN, ABSOLUTE, LABEL_NOISE, FULL_LABEL_NOISE = 0, 1, 2, 3, 4
 #: cones on the stack: an edge halves at most 52 times before its midpoint is no float any more, and there are
 #: D (D - 1) / 2 edges; the largest D that finishes is about 8
 DEPTH = 1500
+#: squared cosine of the angle, about a twentieth, above which violators are neighbours
+NEIGHBOUR = 0.9975
 
 
 def workspace(D: int, kind: int, room: int):
@@ -107,10 +109,23 @@ def _evaluate(lifted, alpha, kind, M, sizes, V, Z, idx, lo, hi, mu, base, moment
 
 @njit(cache=True, nogil=True)
 def _record(ratio, theta, best, t, rel, count, found, ratios):
-    """Note a violator; return the largest ratio, the level that is to be proven, and the count of violators."""
+    """Note a violator; return the largest ratio, the level that is to be proven, and the count of violators.
+
+    Cones that are searched one after the other violate together: of neighbours only the best is kept.
+    """
     if ratio > best:
         best = ratio
         t = max(t, best * (1 + rel))
+    if count > 0:
+        one = two = both = 0.0
+        for c in range(len(theta)):
+            one += theta[c] * theta[c]
+            two += found[count - 1, c] * found[count - 1, c]
+            both += theta[c] * found[count - 1, c]
+        if both > 0.0 and both * both > NEIGHBOUR * one * two:
+            if ratio <= ratios[count - 1]:
+                return best, t, count
+            count -= 1
     if count < len(ratios):
         copy(found[count], theta)
         ratios[count] = ratio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from threading import TIMEOUT_MAX, Lock, Timer
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.oracles.ascent import AscentOracle
 from cellsolve.oracles.cone_kernels import search_cone, workspace
-from cellsolve.oracles.pricing import Oracle, Pricing
+from cellsolve.oracles.pricing import Oracle, Pricing, spread
 from cellsolve.oracles.threads import each
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
@@ -25,10 +26,12 @@ FLOOR = 1e-10
 LONGEST = TIMEOUT_MAX / 2
 #: neurons that one orthant may report
 MOST = 1000
-#: of them that are climbed from
-CLIMBED = 200
+#: of all of them, those that are climbed from
+CLIMBED = 300
 #: a supremum above the level is proven to this share of its excess
-ROUGH = 0.1
+ROUGH = 0.2
+#: accuracy of a first search, which finds what violates before a close one may take long beside it
+FIRST = 1e-4
 #: largest D that branch and bound is tried for: it starts from 2^D orthants, and the visits grow faster than that
 MOST_COORDINATES = 8
 
@@ -78,69 +81,31 @@ class ConeOracle(Oracle):
             return start
         theta, ratios = [start.theta], [start.ratios]
         best = float(start.ratios[0]) if len(start.ratios) else 0.0
+        floor = max(level, best, self._far(alpha, correction), FLOOR * start.supremum)
         # far from the level there is no need to know the supremum to the last digits
-        accuracy = max(self.accuracy, ROUGH * (best / level - 1) if level > 0 else 0.0)
-        t = max(level, best, self._far(alpha, correction), FLOOR * start.supremum) * (1 + accuracy)
-        column = np.ascontiguousarray(alpha[:, 0])
-        lifted = self.problem.lifted
-        D = lifted.shape[1]
-        weight = np.abs(lifted).T @ np.abs(column)
-        slack = self.rounding * weight * (1 + self.rounding)
-        if correction is not None:
-            slack += (np.abs(lifted).T @ correction[:, 0]) * (1 + self.rounding)
-        fixed = self.ascents.kind, self.ascents.M, self.radius, self.ascents.sizes, slack, self.rounding
-        spread = 0.0 if correction is None else correction[:, 0]
-        orthants = [np.diag(signs) for signs in itertools.product((1.0, -1.0), repeat=D)]
-        tasks = [(sign * column, sign * column + spread, root) for sign in (1.0, -1.0) for root in orthants]
-        reached, left, finished = t, self.max_work, True
+        rough = ROUGH * (best / level - 1) if level > 0 else 0.0
+        supremum, finished = start.supremum, False
+        end = time.monotonic() + min(max_time, LONGEST)
         self.nodes = 0
-        stop = np.zeros(1, dtype=np.uint8)
-
-        lock = Lock()
-
-        def search(signed, upper, root):
-            nonlocal reached, left, finished
-            if not finished or stop[0]:
-                return
-            found, values = np.empty((MOST, D)), np.empty(MOST)
-            # no orthant takes most of what there is: the others are no easier
-            limit, room, state = max(1, left // 4), 8 * len(lifted) + 1000, -1
-            while state < 0:
-                space = workspace(D, self.ascents.kind, room)
-                limits = accuracy, STEPS, limit, space, stop, found, values
-                t, _, nodes, work, count, state = search_cone(lifted, signed, upper, root, *fixed, reached, *limits)
-                room *= 4
-            with lock:
-                reached = max(reached, t)
-                left -= work
-                finished = finished and state == 1
-                self.nodes += nodes
-                theta.append(found[:count])
-                ratios.append(values[:count])
-
-        timer = Timer(min(max_time, LONGEST), lambda: stop.fill(1))
-        timer.daemon = True
-        timer.start()
-        try:
-            each(self.n_jobs, tasks, search)
-        except BaseException:
-            stop[0] = 1  # threads may still be at work
-            raise
-        finally:
-            timer.cancel()
-        finished = finished and not stop[0]
+        for accuracy in sorted({max(self.accuracy, rough), max(FIRST, self.accuracy, rough)}, reverse=True):
+            search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
+            search.run(end - time.monotonic())
+            self.nodes += search.nodes
+            theta += search.theta
+            ratios += search.ratios
+            finished = search.finished
+            if finished:
+                supremum = min(supremum, search.reached * (1 + 4 * UNIT))
+            if not finished or any((values > max(level, best)).any() for values in search.ratios):
+                break
         found, values = self._best(np.concatenate(theta), np.concatenate(ratios), alpha, level)
-        supremum = reached * (1 + 4 * UNIT) if finished else start.supremum
-        return Pricing(min(supremum, start.supremum), found, values, exhaustive=finished)
+        self.ascents.start_from(found)
+        return Pricing(supremum, found, values, exhaustive=finished)
 
     def _best(self, theta: Array, ratios: Array, alpha: Array, level: float) -> tuple[Array, Array]:
-        """Return the largest violators and where ascents take them."""
-        order = np.argsort(-ratios, kind="stable")[:MOST]
-        theta, ratios = theta[order], ratios[order]
-        up, higher = self.ascents.climb(theta[:: max(1, len(theta) // CLIMBED)], alpha, level)
-        theta, ratios = np.concatenate([up, theta]), np.concatenate([higher, ratios])
-        order = np.argsort(-ratios, kind="stable")
-        return theta[order], ratios[order]
+        """Return where ascents take the largest violators that are apart from each other."""
+        starts = spread(theta[np.argsort(-ratios, kind="stable")], CLIMBED)
+        return self.ascents.climb(starts, alpha, level)
 
     def _far(self, alpha: Array, correction: Array | None) -> float:
         """The supremum of `slope` far out, where every point is active and phi = <sum alpha_i x_i, a>; rounded up."""
@@ -151,3 +116,62 @@ class ConeOracle(Oracle):
         if correction is not None:
             error += np.abs(points).T @ correction[:, 0]
         return float((np.linalg.norm(points.T @ column) + np.linalg.norm(error)) * (1 + self.rounding))
+
+
+class _Search:
+    """One branch and bound: every orthant and sign, with one level that rises with the violators found."""
+
+    def __init__(
+        self, oracle: ConeOracle, alpha: Array, correction: Array | None, level: float, accuracy: float, reached: float
+    ) -> None:
+        lifted, column = oracle.problem.lifted, np.ascontiguousarray(alpha[:, 0])
+        self.oracle, self.accuracy = oracle, accuracy
+        #: what is proven in the end
+        self.reached = reached
+        self.left, self.finished, self.nodes = oracle.max_work, True, 0
+        self.theta: list[Array] = []
+        self.ratios: list[Array] = []
+        slack = oracle.rounding * (np.abs(lifted).T @ np.abs(column)) * (1 + oracle.rounding)
+        room = np.zeros_like(column) if correction is None else correction[:, 0]
+        slack += (np.abs(lifted).T @ room) * (1 + oracle.rounding)
+        ascents = oracle.ascents
+        self.fixed = ascents.kind, ascents.M, oracle.radius, ascents.sizes, slack, oracle.rounding
+        orthants = [np.diag(signs) for signs in itertools.product((1.0, -1.0), repeat=lifted.shape[1])]
+        self.tasks = [(sign * column, sign * column + room, root) for sign in (1.0, -1.0) for root in orthants]
+        self.stop = np.zeros(1, dtype=np.uint8)
+        self.lock = Lock()
+
+    def run(self, max_time: float) -> None:
+        """Search, for `max_time` seconds at most."""
+        timer = Timer(max(0.0, max_time), lambda: self.stop.fill(1))
+        timer.daemon = True
+        timer.start()
+        try:
+            each(self.oracle.n_jobs, self.tasks, self._orthant)
+        except BaseException:
+            self.stop[0] = 1  # threads may still be at work
+            raise
+        finally:
+            timer.cancel()
+        self.finished = self.finished and not self.stop[0]
+
+    def _orthant(self, signed: Array, upper: Array, root: Array) -> None:
+        if not self.finished or self.stop[0]:
+            return
+        lifted, kind = self.oracle.problem.lifted, self.oracle.ascents.kind
+        D = lifted.shape[1]
+        found, values = np.empty((MOST, D)), np.empty(MOST)
+        # no orthant takes most of what there is: the others are no easier
+        limit, room, state = max(1, self.left // 4), 8 * len(lifted) + 1000, -1
+        while state < 0:
+            limits = self.accuracy, STEPS, limit, workspace(D, kind, room), self.stop, found, values
+            answer = search_cone(lifted, signed, upper, root, *self.fixed, self.reached, *limits)
+            reached, _, nodes, work, count, state = answer
+            room *= 4
+        with self.lock:
+            self.reached = max(self.reached, reached)
+            self.left -= work
+            self.finished = self.finished and state == 1
+            self.nodes += nodes
+            self.theta.append(found[:count])
+            self.ratios.append(values[:count])

@@ -39,7 +39,7 @@ class ExhaustiveOracle(Oracle):
     arrangement is refined by the coordinate hyperplanes, which makes w linear on its cells.
     """
 
-    proves = True
+    proves = exact = True
 
     def __init__(self, problem: Problem, cells: CellArrangement, n_jobs: int | None = None) -> None:
         self.problem = problem

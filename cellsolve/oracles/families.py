@@ -109,9 +109,12 @@ def lengths_of(problem: Problem) -> tuple[Array, float]:
         M depends on the cell, or sends some neuron to zero.
     """
     potential, (n, D) = problem.penalty, problem.lifted.shape
-    M = potential.cell_matrices(np.ones((1, n), dtype=bool), problem.lifted, problem.fit_bias)
+    patterns = np.arange(n) < np.array([[n], [n // 2], [1]])
+    M = potential.cell_matrices(patterns, problem.lifted, problem.fit_bias)
     sizes = np.linalg.svd(M[0], compute_uv=False)
-    if potential.order != 2 or potential.depends_on_data or len(sizes) < D or sizes[-1] <= SINGULAR * sizes[0]:
+    round_ = potential.order == 2 and len(sizes) == D and sizes[-1] > SINGULAR * sizes[0]
+    fixed = len(M) == 1 and not (potential.depends_on_data or potential.jumps)
+    if not (round_ and fixed) or potential.free_constant(problem.fit_bias):
         raise ValueError(
             f"penalty is {potential!r}, for which no oracle proves bounds: it has to be ||M theta||_2 with one M of "
             "full rank for all cells. programs.group_lasso solves the program without a proof."

@@ -37,6 +37,8 @@ class Oracle(ABC):
 
     #: whether the bound can become tight
     proves: bool
+    #: whether it is tight to rounding, so that a better dual vector always shows
+    exact = False
 
     @abstractmethod
     def price(
@@ -61,3 +63,22 @@ class Oracle(ABC):
         max_time : float
             Seconds after which a proof is given up, where it may take long.
         """
+
+
+def spread(theta: Array, most: int) -> Array:
+    """Take at most `most` neurons, the first ones first but apart: neighbouring cells violate together."""
+    if len(theta) <= most:
+        return theta
+    directions = theta / np.linalg.norm(theta, axis=1, keepdims=True)
+    taken: list[int] = []
+    for apart in (0.2, 0.05, 0.01, 0.0):
+        near = np.zeros(len(theta), dtype=bool)
+        for k in taken:
+            near |= directions @ directions[k] > 1 - apart**2 / 2
+        near[taken] = True
+        while len(taken) < most and not near.all():
+            k = int(np.argmin(near))
+            taken.append(k)
+            near |= directions @ directions[k] > 1 - apart**2 / 2
+            near[k] = True
+    return theta[taken]

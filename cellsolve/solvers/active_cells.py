@@ -10,34 +10,43 @@ from cellsolve.certificate import relative_gap
 from cellsolve.problem import Problem
 from cellsolve.solution import Status
 from cellsolve.solvers.cell_master import CellMaster
+from cellsolve.solvers.gather import MEETS, missed
 from cellsolve.solvers.generation import Outcome, generate
 from cellsolve.solvers.neuron_master import neuron_master
-from cellsolve.solvers.neurons import interpolating_neurons
+from cellsolve.solvers.neurons import independent, interpolating_neurons
 from cellsolve.solvers.options import Options
 
 
 def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
     """Solve the normalized `problem`; the oracle decides whether the bound is a proof."""
     master = CellMaster(problem)
-    theta = np.zeros((0, problem.lifted.shape[1])) if options.neurons is None else options.neurons
+    neurons = neuron_master(problem)
+    if options.neurons is not None:
+        neurons.add(options.neurons)
+        for sign in (1.0, -1.0):
+            master.add(options.neurons, np.full(len(options.neurons), sign))
     if problem.interpolates:
         rng = np.random.default_rng(options.random_state)
-        theta = np.concatenate([theta, interpolating_neurons(problem, neuron_master(problem), rng)])
-    for sign in (1.0, -1.0):
-        master.add(theta, np.full(len(theta), sign))
+        theta, weights = independent(problem, interpolating_neurons(problem, neurons, rng))
+        neurons.add(theta)
+        master.add(theta, weights)
     outcome = generate(problem, master, oracle, options.budget, options.tol, options.report)
     gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
     if outcome.status is not Status.STALLED or gap <= options.asked or options.budget.spent:
         return outcome
     # the convex solver came to its end on these cones; program (L) on the same neurons is a simpler one
-    neurons = neuron_master(problem)
-    neurons.add(np.concatenate([outcome.solution.theta, theta]))
-    return _better(outcome, generate(problem, neurons, oracle, options.budget, options.tol, options.report))
+    neurons.add(outcome.solution.theta)
+    return _better(problem, outcome, generate(problem, neurons, oracle, options.budget, options.tol, options.report))
 
 
-def _better(first: Outcome, second: Outcome) -> Outcome:
-    """The lower objective and the higher bound of two runs."""
-    upper = first if first.objective < second.objective else second
+def _better(problem: Problem, first: Outcome, second: Outcome) -> Outcome:
+    """The lower objective and the higher bound of two runs; of interpolants the one that meets the data."""
+
+    def rank(outcome: Outcome) -> tuple[float, float]:
+        met = MEETS * np.abs(problem.targets).max()
+        return max(met, missed(problem, outcome.solution)) if problem.interpolates else 0.0, outcome.objective
+
+    upper = min(first, second, key=rank)
     lower = first if first.lower_bound > second.lower_bound else second
     history = first.history + second.history
     return replace(

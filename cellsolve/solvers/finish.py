@@ -11,9 +11,10 @@ from cellsolve.data import Array, fingerprint
 from cellsolve.measure import SparseMeasure
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
+from cellsolve.solution import Status
 from cellsolve.solvers.conic import SolverFailure
 from cellsolve.solvers.frame import Frame
-from cellsolve.solvers.gather import gather, objective_of
+from cellsolve.solvers.gather import DUST, gather, objective_of
 from cellsolve.solvers.generation import Budget, Outcome, lower_bound_of
 from cellsolve.solvers.neuron_master import neuron_master
 
@@ -23,9 +24,9 @@ MERGE_TRIALS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 OPPOSED = 1e-5
 #: relative room between the oracle's supremum and the claim, for the multipliers that a checker finds by itself, by the
 #: order of the potential: exact least squares, or a linear program in floating point
-CHECKER_ROOM = {2: 1e-12, 1: 1e-10}
-#: neurons lighter than this share of the norm are solver dust
-DUST = 1e-9
+CHECKER_ROOM = {2: 1e-12, 1: 1e-9}
+#: share of the time so far, and seconds beside it, that a last proof may take when there is no time left
+GRACE = 0.25
 
 
 def finish(
@@ -49,20 +50,25 @@ def finish(
         interrupted = True
         measure = _as_it_is(frame, outcome)
     objective = frame.original.objective(measure)
-    try:
-        return measure, certificate_of(frame, oracle, outcome, objective), interrupted
-    except KeyboardInterrupt:  # with the bound that needs no search
-        return measure, certificate_of(frame, None, outcome, objective), True
+    for seconds in (max(budget.left, GRACE * (1 + budget.elapsed)), GRACE):
+        try:
+            return measure, certificate_of(frame, oracle, outcome, objective, seconds), interrupted
+        except KeyboardInterrupt:
+            interrupted = True
+    return measure, certificate_of(frame, None, outcome, objective), interrupted  # the bound that needs no search
 
 
 def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget, allowed: float) -> Outcome:
-    """Return the outcome with few neurons, each at its best place, its objective up by at most `allowed`."""
+    """Return the outcome with few neurons, each at its best place, its objective up by at most `allowed`.
+
+    An interpolant that met the data less closely before may rise by what that had saved.
+    """
     known = max(outcome.objective, outcome.lower_bound)  # an interpolant that misses a little may be below
-    sharp = gather(problem, outcome.solution, outcome.alpha, known, allowed, lambda: budget.spent)
+    sharp = gather(problem, outcome.solution, outcome.alpha, known, allowed, lambda: budget.left)
     if sharp is None:
         return outcome
     better = replace(outcome, solution=sharp, objective=objective_of(problem, sharp), sparse=True)
-    if not oracle.proves:
+    if not oracle.proves or (outcome.status is Status.OPTIMAL and not oracle.exact):
         return better
     alpha = problem.dual_candidate(sharp.alpha)
     supremum = oracle.price(alpha, problem.level, max_time=budget.left).supremum
@@ -150,10 +156,10 @@ def _scaled_down(value: float, factor: float) -> float:
     return result if result / factor == value else float(np.nextafter(result, -np.inf))
 
 
-def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float) -> Certificate:
+def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float, max_time: float = np.inf) -> Certificate:
     """Return the certificate that the dual vector of `outcome` proves, in the caller's units.
 
-    `oracle` may be None: where a supremum has to be proven again it is then the crude bound.
+    Where a supremum has to be proven again, `max_time` seconds are for that; without an `oracle` it is the crude bound.
     """
     original, problem, units = frame.original, frame.exact, frame.units
     room = CHECKER_ROOM[problem.penalty.order]
@@ -161,7 +167,7 @@ def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float) -> 
     # alpha = 0 always proves something: the least loss possible
     for candidate, known in ((outcome.alpha, outcome.supremum), (np.zeros_like(outcome.alpha), 0.0)):
         dual = exact_dual(problem, candidate)
-        supremum = _supremum(problem, oracle, dual, known) * (1 + room)
+        supremum = _supremum(problem, oracle, dual, known, max_time) * (1 + room)
         lower = exact_lower_bound(problem, dual, supremum)
         answers.append((lower, supremum, dual))
     lower, supremum, dual = max(answers, key=lambda answer: answer[0])
@@ -178,7 +184,7 @@ def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float) -> 
     )
 
 
-def _supremum(problem: Problem, oracle, dual: ExactDual, known: float) -> float:
+def _supremum(problem: Problem, oracle, dual: ExactDual, known: float, max_time: float) -> float:
     """Bound the supremum of the corrected dual vector, `known` being that of the one before: |phi| is subadditive.
 
     Not so where constants cost nothing: before the correction the supremum is infinite.
@@ -187,7 +193,7 @@ def _supremum(problem: Problem, oracle, dual: ExactDual, known: float) -> float:
     if problem.penalty.free_constant(problem.fit_bias):
         if oracle is None:
             return problem.penalty.crude_bound(np.abs(dual.alpha) + correction, problem.lifted, problem.fit_bias)
-        return oracle.price(dual.alpha, problem.level, correction).supremum
+        return oracle.price(dual.alpha, problem.level, correction, max_time=max_time).supremum
     if not correction.any():
         return known
     return (known + problem.penalty.crude_bound(correction, problem.lifted, problem.fit_bias)) * (1 + 4 * UNIT)

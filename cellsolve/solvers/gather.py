@@ -32,6 +32,8 @@ LARGEST = 4000
 SAME = 1e-9
 #: what not quite meeting the data may save, as a share of the norm
 MISSED = 1e-6
+#: data are met where the largest residual is this share of the targets: what the convex solvers are asked for
+MEETS = 1e-10
 #: neighbours of a neuron that are looked at
 NEIGHBOURS = 8
 #: places from one neuron to another where the dual function is evaluated
@@ -51,13 +53,19 @@ def objective_of(problem: Problem, solution: MasterSolution) -> float:
     return problem.objective_of(fit, float(np.linalg.norm(solution.weights, axis=1).sum()))
 
 
+def missed(problem: Problem, solution: MasterSolution) -> float:
+    """Return max |f(x_i) - y_i| of a master's network."""
+    fit = problem.responses(solution.theta) @ solution.weights + problem.basis @ solution.coefficients
+    return float(np.abs(fit - problem.targets).max())
+
+
 def gather(
     problem: Problem,
     solution: MasterSolution,
     alpha: Array,
     objective: float,
     allowed: float,
-    spent: Callable[[], bool],
+    left: Callable[[], float],
     trials: Sequence[tuple[float, float]] = TRIALS,
 ) -> MasterSolution | None:
     """Return a network of few neurons, each at its best place in its cell, that is about as good, or better.
@@ -70,8 +78,8 @@ def gather(
         A nearly optimal dual vector.
     objective, allowed : float
         What its objective is measured by: it is to be less than the sum. Fewer neurons are worth `allowed`.
-    spent : callable
-        Says when there is no time for another attempt.
+    left : callable
+        Says how many seconds are left.
     trials
         See `TRIALS`.
 
@@ -83,14 +91,15 @@ def gather(
     if not can_gather(problem) or solution.theta.size > LARGEST:
         return None
     best, least = None, np.inf
+    room = max(missed(problem, solution), MEETS * np.abs(problem.targets).max())
     for drop, distance in trials:
-        if spent():
+        if left() <= 0:
             break
-        found = _gathered(problem, solution, alpha, drop, distance)
+        found = _gathered(problem, solution, alpha, drop, distance, left)
         if found is None:
             continue
         value = objective_of(problem, found)
-        if value > min(objective, least) + allowed:
+        if value > min(objective, least) + allowed or (problem.interpolates and missed(problem, found) > room):
             continue
         if best is not None and value >= least - allowed:  # no better, so it has to have fewer neurons
             if len(found.theta) > len(best.theta) or (len(found.theta) == len(best.theta) and value >= least):
@@ -100,7 +109,12 @@ def gather(
 
 
 def _gathered(
-    problem: Problem, solution: MasterSolution, alpha: Array, drop: float, distance: float
+    problem: Problem,
+    solution: MasterSolution,
+    alpha: Array,
+    drop: float,
+    distance: float,
+    left: Callable[[], float],
 ) -> MasterSolution | None:
     """One attempt; None where the cells of the sums do not hold a network."""
     for _ in range(PASSES):
@@ -108,14 +122,14 @@ def _gathered(
         master = CellMaster(problem)
         master.add(*together(problem, solution, alpha, drop, distance))
         try:
-            solution = master.solve()
+            solution = master.solve(left())
         except SolverFailure:
             return None
         if len(solution.theta) == before:
             break
     if not can_polish(problem):
         return solution
-    exact = polish(problem, solution)
+    exact = polish(problem, solution, left)
     room = MISSED if problem.interpolates else SAME
     worse = exact is None or objective_of(problem, exact) > objective_of(problem, solution) * (1 + room)
     return solution if worse else exact

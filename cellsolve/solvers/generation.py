@@ -11,6 +11,7 @@ import numpy as np
 
 from cellsolve.certificate import relative_gap
 from cellsolve.data import Array
+from cellsolve.oracles.pricing import spread
 from cellsolve.problem import VANISHED, Problem
 from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution, OutOfTime, SolverFailure
@@ -117,7 +118,7 @@ def generate(
             if proves and search.open(best.objective) and (not fell or not found or search.hopeful(best.objective)):
                 # what the master leaves is not exact enough for the last digits of a dual vector
                 near, allowed = problem.dual_candidate(solution.alpha), PROGRESS * tol * abs(objective)
-                sharp = gather(problem, solution, near, objective, allowed, lambda: budget.spent, LEFT)
+                sharp = gather(problem, solution, near, objective, allowed, lambda: budget.left, LEFT)
                 if sharp is not None:
                     found += search.look(sharp.alpha)
                     if problem.interpolates or objective_of(problem, sharp) < best.objective:
@@ -133,11 +134,11 @@ def generate(
             if gap <= tol:
                 status = Status.OPTIMAL
                 break
-            if not found or quiet >= (PATIENCE if proves else UNPROVEN_PATIENCE):
-                status = Status.STALLED if proves else Status.UNPROVEN
-                break
             if budget.spent:
                 status = Status.TIME_LIMIT
+                break
+            if not found or quiet >= (PATIENCE if proves else UNPROVEN_PATIENCE):
+                status = Status.STALLED if proves else Status.UNPROVEN
                 break
             master.after(solution, fell)
     except KeyboardInterrupt:
@@ -202,7 +203,7 @@ class _Search:
 
 def _offer(master, alpha: Array, pricing) -> int:
     """Offer the neurons found to the master, each with the sign of its phi; return how many it did not know."""
-    theta = _spread(pricing.theta, master.most)
+    theta = spread(pricing.theta, master.most)
     return master.add(theta, np.sign(master.problem.responses(theta).T @ alpha[:, 0]))
 
 
@@ -224,23 +225,3 @@ def lower_bound_of(problem: Problem, alpha: Array, supremum: float) -> float:
     if problem.interpolates:
         return problem.dual_value(alpha) / supremum if supremum > 0 else 0.0
     return problem.dual_value(alpha * min(1.0, problem.level / supremum)) if supremum > 0 else problem.dual_value(alpha)
-
-
-def _spread(theta: Array, most: int) -> Array:
-    """Take at most `most` neurons, the best first but apart from each other: neighbouring cells violate together."""
-    theta = theta[: 40 * most]
-    if len(theta) <= most:
-        return theta
-    directions = theta / np.linalg.norm(theta, axis=1, keepdims=True)
-    taken: list[int] = []
-    for apart in (0.2, 0.05, 0.01, 0.0):
-        near = np.zeros(len(theta), dtype=bool)
-        for k in taken:
-            near |= directions @ directions[k] > 1 - apart**2 / 2
-        near[taken] = True
-        while len(taken) < most and not near.all():
-            k = int(np.argmin(near))
-            taken.append(k)
-            near |= directions @ directions[k] > 1 - apart**2 / 2
-            near[k] = True
-    return theta[taken]

@@ -15,6 +15,8 @@ from cellsolve.solvers.options import Options
 
 #: relative residual up to which first neurons count as interpolating: what a convex solver can reach
 FEASIBLE = 1e-9
+#: a response that is in the span of others but for this share is one of them
+RANK = 1e-12
 
 
 def solve_neurons(problem: Problem, oracle, options: Options) -> Outcome:
@@ -55,6 +57,19 @@ def interpolating_neurons(problem: Problem, master: NeuronMaster, rng: np.random
         "no network interpolates: y breaks a linear relation that all responses fulfil. "
         "Use fit_bias=True, a larger free part, or lam."
     )
+
+
+def independent(problem: Problem, theta: Array) -> tuple[Array, Array]:
+    """Return as many of these neurons as their responses and the free part span, and weights that interpolate."""
+    from scipy.linalg import qr
+
+    columns = np.hstack([_unit_columns(problem.basis), _unit_columns(problem.responses(theta))])
+    triangle, order = qr(columns, mode="r", pivoting=True)
+    sizes = np.abs(np.diagonal(triangle))
+    kept = np.sort(order[: int(np.sum(sizes > RANK * sizes[0]))])
+    weights = np.linalg.lstsq(columns[:, kept], problem.targets[:, 0], rcond=None)[0]
+    free = problem.basis.shape[1]
+    return theta[kept[kept >= free] - free], weights[kept >= free]
 
 
 def _along_a_line(lifted: Array, rng: np.random.Generator) -> Array:

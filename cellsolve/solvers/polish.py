@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -28,14 +29,16 @@ def can_polish(problem: Problem) -> bool:
     return problem.n_outputs == 1 and problem.penalty.order == 2 and not problem.penalty.jumps
 
 
-def polish(problem: Problem, solution: MasterSolution) -> MasterSolution | None:
+def polish(
+    problem: Problem, solution: MasterSolution, left: Callable[[], float] = lambda: np.inf
+) -> MasterSolution | None:
     """Return the minimum over the faces on which the neurons of `solution` lie, one neuron a face and sign.
 
     `solution` has to know its faces. None where Newton's method leaves the cells, or does not converge: then the
-    faces were others.
+    faces were others; and where there are no seconds left.
     """
     with np.errstate(all="ignore"):  # wrong faces may run off to infinity; what comes back is judged
-        return _System.of(problem, solution).solve()
+        return _System.of(problem, solution).solve(left)
 
 
 class _System:
@@ -92,18 +95,18 @@ class _System:
             equal = miss <= VANISHING_RESIDUAL * np.abs(problem.targets).max(initial=1e-300)
         return cls(problem, keys[kept, -1].astype(float), spaces, keys[kept, :-1], z, equal)
 
-    def solve(self) -> MasterSolution | None:
+    def solve(self, left: Callable[[], float]) -> MasterSolution | None:
         """Iterate Newton's method; None where it leaves the cells or does not converge."""
         last = np.inf
         for _ in range(STEPS):
-            if not len(self.z):
+            if not len(self.z) or left() <= 0:
                 return None
             sizes = np.array(
                 [np.linalg.norm(R @ self.z[part]) for R, part in zip(self.roots, self.slices, strict=True)]
             )
             if len(sizes) and sizes.min() <= LIGHT * sizes.sum():
                 keep = sizes > LIGHT * sizes.sum()
-                return self._without(keep).solve() if keep.any() else None
+                return self._without(keep).solve(left) if keep.any() else None
             step, alpha = self._newton(sizes)
             length = self._longest(step)
             self.z = self.z + length * step
@@ -186,9 +189,9 @@ def _solved(matrix: Array, right: Array) -> Array:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", LinAlgWarning)
-            return solve(matrix, right, assume_a="sym", check_finite=False)
+            return np.asarray(solve(matrix, right, assume_a="sym", check_finite=False), dtype=np.float64)
     except (LinAlgError, LinAlgWarning):
-        return np.linalg.lstsq(matrix, right, rcond=1e-13)[0]
+        return np.asarray(np.linalg.lstsq(matrix, right, rcond=1e-13)[0], dtype=np.float64)
 
 
 def _null_space(rows: Array, size: int) -> Array:

@@ -49,7 +49,7 @@ def test_what_was_spread_is_gathered_again(loss, penalty, free):
     problem, solution, spread = _solved(loss=loss, penalty=penalty, free=free)
     best = objective_of(problem, solution)
     alpha = problem.dual_candidate(solution.alpha)
-    gathered = gather(problem, spread, alpha, best, 1e-7 * best, lambda: False)
+    gathered = gather(problem, spread, alpha, best, 1e-7 * best, lambda: np.inf)
     assert gathered is not None
     assert len(gathered.theta) <= len(solution.theta)
     assert objective_of(problem, gathered) <= best * (1 + 1e-7)
@@ -58,7 +58,7 @@ def test_what_was_spread_is_gathered_again(loss, penalty, free):
 def test_no_attempt_below_the_limit_is_none():
     problem, solution, spread = _solved()
     limit = objective_of(problem, solution) * (1 - 1e-3)
-    assert gather(problem, spread, problem.dual_candidate(solution.alpha), limit, 0.0, lambda: False) is None
+    assert gather(problem, spread, problem.dual_candidate(solution.alpha), limit, 0.0, lambda: np.inf) is None
 
 
 def test_neurons_with_a_dip_between_them_are_two():
