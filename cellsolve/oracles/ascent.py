@@ -18,9 +18,6 @@ STEPS = 40
 BLOCK = 16
 #: neurons found that the next round starts from
 KEPT = 300
-#: directions to start from where there are three coordinates; twice as many for every further one
-STARTS = 50
-MOST_DOUBLED = 4
 
 
 def kernel_form(problem: Problem) -> tuple[int, Array]:
@@ -40,7 +37,7 @@ class AscentOracle(Oracle):
     Parameters
     ----------
     problem : Problem
-    n_starts : int, optional
+    n_starts : int
         Directions to start from in a round; each also turned towards a random data point, and both with either sign.
     random_state : int or Generator, optional
     n_jobs : int, optional
@@ -49,9 +46,7 @@ class AscentOracle(Oracle):
 
     proves = False
 
-    def __init__(
-        self, problem: Problem, n_starts: int | None = None, random_state=None, n_jobs: int | None = None
-    ) -> None:
+    def __init__(self, problem: Problem, n_starts: int = 50, random_state=None, n_jobs: int | None = None) -> None:
         self.problem = problem
         self.n_jobs = n_jobs
         self.kind, self.M = kernel_form(problem)
@@ -65,8 +60,7 @@ class AscentOracle(Oracle):
         self.rng = np.random.default_rng(
             random_state if isinstance(random_state, np.random.Generator) else [random_state or 0, 1]
         )
-        more = min(max(problem.lifted.shape[1] - 3, 0), MOST_DOUBLED)
-        self.n_starts = STARTS * 2**more if n_starts is None else n_starts
+        self.n_starts = n_starts
         self.found = np.zeros((0, problem.lifted.shape[1]))
 
     def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):

@@ -24,6 +24,9 @@ MAX_WORK = 5_000_000_000
 FLOOR = 1e-10
 #: what a Timer takes for ever
 LONGEST = TIMEOUT_MAX / 2
+#: directions that ascents start from where there are three coordinates, and twice as many for every further one: the
+#: proofs that they spare take longer still
+STARTS = 50
 #: neurons that one orthant may report
 MOST = 1000
 #: of all of them, those that are climbed from
@@ -65,7 +68,8 @@ class ConeOracle(Oracle):
         self.accuracy = accuracy
         self.max_work = max_work
         self.n_jobs = n_jobs
-        self.ascents = AscentOracle(problem, random_state=random_state, n_jobs=n_jobs)
+        n_starts = STARTS * 2 ** max(problem.lifted.shape[1] - 3, 0)
+        self.ascents = AscentOracle(problem, n_starts, random_state, n_jobs)
         #: cones visited by the last proof
         self.nodes = 0
         lifted = problem.lifted
@@ -83,11 +87,11 @@ class ConeOracle(Oracle):
         best = float(start.ratios[0]) if len(start.ratios) else 0.0
         floor = max(level, best, self._far(alpha, correction), FLOOR * start.supremum)
         # far from the level there is no need to know the supremum to the last digits
-        rough = ROUGH * (best / level - 1) if level > 0 else 0.0
+        wanted = max(self.accuracy, ROUGH * (best / level - 1) if level > 0 else 0.0)
         supremum, finished = start.supremum, False
         end = time.monotonic() + min(max_time, LONGEST)
         self.nodes = 0
-        for accuracy in sorted({max(self.accuracy, rough), max(FIRST, self.accuracy, rough)}, reverse=True):
+        for accuracy in sorted({wanted, max(FIRST, wanted)}, reverse=True):
             search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
             search.run(end - time.monotonic())
             self.nodes += search.nodes
@@ -96,7 +100,8 @@ class ConeOracle(Oracle):
             finished = search.finished
             if finished:
                 supremum = min(supremum, search.reached * (1 + 4 * UNIT))
-            if not finished or any((values > max(level, best)).any() for values in search.ratios):
+            violated = level > 0 and any((values > max(level, best)).any() for values in search.ratios)
+            if not finished or violated:
                 break
         found, values = self._best(np.concatenate(theta), np.concatenate(ratios), alpha, level)
         self.ascents.start_from(found)

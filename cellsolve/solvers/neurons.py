@@ -63,10 +63,12 @@ def independent(problem: Problem, theta: Array) -> tuple[Array, Array]:
     """Return as many of these neurons as their responses and the free part span, and weights that interpolate."""
     from scipy.linalg import qr
 
+    sizes = np.linalg.norm(theta, axis=1) * np.linalg.norm(problem.lifted, axis=1).max()
+    theta = theta[problem.responses(theta).max(axis=0) > RANK * sizes]  # the others respond by rounding
     columns = np.hstack([_unit_columns(problem.basis), _unit_columns(problem.responses(theta))])
     triangle, order = qr(columns, mode="r", pivoting=True)
-    sizes = np.abs(np.diagonal(triangle))
-    kept = np.sort(order[: int(np.sum(sizes > RANK * sizes[0]))])
+    diagonal = np.abs(np.diagonal(triangle))
+    kept = np.sort(order[: int(np.sum(diagonal > RANK * diagonal[0]))])
     weights = np.linalg.lstsq(columns[:, kept], problem.targets[:, 0], rcond=None)[0]
     free = problem.basis.shape[1]
     return theta[kept[kept >= free] - free], weights[kept >= free]

@@ -7,7 +7,6 @@ smooth convex problem with equality constraints in few variables.
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -20,6 +19,9 @@ from cellsolve.solvers.conic import MasterSolution, whitening
 VANISHING_RESIDUAL = 1e-5
 #: Newton steps; convergence is quadratic, the rest is for leaving neurons
 STEPS = 40
+#: systems of a larger reciprocal condition are solved as they are; of the others, directions below the second share of
+#: the largest are left alone: `slope` does not feel a bias between two data points
+REGULAR, SINGULAR = 1e-9, 1e-13
 #: neurons lighter than this share of the norm leave
 LIGHT = 1e-8
 
@@ -184,14 +186,12 @@ class _System:
 
 def _solved(matrix: Array, right: Array) -> Array:
     """Solve a symmetric system, in the least-squares sense where it is singular."""
-    from scipy.linalg import LinAlgError, LinAlgWarning, solve
+    from scipy.linalg.lapack import dsysvx
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", LinAlgWarning)
-            return np.asarray(solve(matrix, right, assume_a="sym", check_finite=False), dtype=np.float64)
-    except (LinAlgError, LinAlgWarning):
-        return np.asarray(np.linalg.lstsq(matrix, right, rcond=1e-13)[0], dtype=np.float64)
+    *_, answer, condition, _, _, failed = dsysvx(matrix, right)
+    if not failed and condition > REGULAR:
+        return np.asarray(answer[:, 0], dtype=np.float64)
+    return np.asarray(np.linalg.lstsq(matrix, right, rcond=SINGULAR)[0], dtype=np.float64)
 
 
 def _null_space(rows: Array, size: int) -> Array:

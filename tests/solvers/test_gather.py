@@ -100,7 +100,7 @@ def test_half_of_the_cells_are_enough_where_the_affine_part_is_free(loss, penalt
     assert objective_of(problem, master.solve()) == pytest.approx(reference.problem.value, rel=1e-6, abs=1e-9)
 
 
-@pytest.mark.parametrize("penalty", ["variation", "slope", "label_noise"])
+@pytest.mark.parametrize("penalty", ["variation", "label_noise"])  # under slope a bias may be held by nothing
 def test_polishing_is_stationary(penalty):
     problem, solution, _ = _solved(penalty=penalty)
     exact = polish(problem, solution)
