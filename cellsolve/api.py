@@ -76,7 +76,8 @@ def solve(
     tol : float, optional
         Relative gap to stop at, 1e-6 by default.
     max_time : float, optional
-        Seconds, after which the best network so far is returned with the bound proven so far.
+        Seconds, after which the best network so far is returned with the bound proven so far; the one program of
+        "all_cells" is not stopped.
     max_cells : int, optional
         Up to this number of cells all of them are listed, to prove bounds with. Above it branch and bound proves them
         for one output and at most 8 coordinates (biases count as one), nothing else does, and "all_cells" refuses.
