@@ -16,8 +16,6 @@ from cellsolve.problem import Problem
 STEPS = 40
 #: starts that one call of the kernel takes
 BLOCK = 16
-#: neurons found that the next round starts from
-KEPT = 300
 
 
 def kernel_form(problem: Problem) -> tuple[int, Array]:
@@ -76,7 +74,7 @@ class AscentOracle(Oracle):
 
     def start_from(self, theta: Array) -> None:
         """Take every so many of these neurons as starts of the next round, the first for certain."""
-        self.found = theta[:: max(1, len(theta) // KEPT)]
+        self.found = theta[:: max(1, len(theta) // (2 * self.n_starts))]
 
     def climb(self, theta: Array, alpha: Array, level: float) -> tuple[Array, Array]:
         """Return the neurons above `level` that are uphill from `theta`, and their ratios, the largest first."""
