@@ -34,7 +34,8 @@ _SENTENCES = {
         "Fewer rows, or a larger max_cells, allow a proof."
     ),
     Status.STALLED: (
-        "The gap stopped shrinking above tol, at the accuracy of the convex solver. "
+        "The gap stopped shrinking above tol, or an interpolant still misses the data, at the accuracy of the convex "
+        "solver. "
         "Rescale the data, choose a larger lam, or accept the gap shown."
     ),
     Status.TIME_LIMIT: "max_time ran out; the measure and the bound are the best so far.",
