@@ -9,7 +9,7 @@ from cellsolve.cells.counting import count_if_affordable, general_position
 from cellsolve.oracles.ascent import AscentOracle
 from cellsolve.oracles.cones import MOST_COORDINATES, ConeOracle
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
-from cellsolve.oracles.families import lengths_of
+from cellsolve.oracles.families import length_coordinates
 from cellsolve.oracles.pricing import Oracle
 from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import Problem
@@ -35,7 +35,7 @@ def choose_oracle(
         More cells than `limit` where `every_cell` is needed, or a potential that no oracle knows.
     """
     if type(problem.penalty) not in POTENTIALS.values():
-        lengths_of(problem)  # or refuse it
+        length_coordinates(problem)  # or refuse it
     lifted = problem.lifted
     n, D = lifted.shape
     count, exact = general_position(n, D), False

@@ -83,7 +83,7 @@ def round_families(problem: Problem, cells: CellArrangement) -> list[ConeFamily]
         return response_families(problem, cells)
     zero = np.zeros(len(cells))
     if not potential.free_constant(problem.fit_bias):
-        T, eta = lengths_of(problem)
+        T, eta = length_coordinates(problem)
         return [cone_family(cells, everything, T[None], zero + eta)]
     # slope: points of both sides are in the closed cell, so |b| <= max ||x_i|| ||a|| there. The cell that is active
     # everywhere holds (0, 1), and because sum alpha = 0 its supremum is ||q_a||, that of the whole space
@@ -100,7 +100,7 @@ def round_families(problem: Problem, cells: CellArrangement) -> list[ConeFamily]
     ]
 
 
-def lengths_of(problem: Problem) -> tuple[Array, float]:
+def length_coordinates(problem: Problem) -> tuple[Array, float]:
     """Return T (D, D) and eta with |t| <= (1 + eta) ||M T t|| for every t, for one M of order 2 on all cells.
 
     Raises
@@ -109,12 +109,13 @@ def lengths_of(problem: Problem) -> tuple[Array, float]:
         M depends on the cell, or sends some neuron to zero.
     """
     potential, (n, D) = problem.penalty, problem.lifted.shape
+    # more than one pattern, so that more than one matrix shows
     patterns = np.arange(n) < np.array([[n], [n // 2], [1]])
     M = potential.cell_matrices(patterns, problem.lifted, problem.fit_bias)
     sizes = np.linalg.svd(M[0], compute_uv=False)
-    round_ = potential.order == 2 and len(sizes) == D and sizes[-1] > SINGULAR * sizes[0]
-    fixed = len(M) == 1 and not (potential.depends_on_data or potential.jumps)
-    if not (round_ and fixed) or potential.free_constant(problem.fit_bias):
+    regular = potential.order == 2 and len(sizes) == D and sizes[-1] > SINGULAR * sizes[0]
+    everywhere = len(M) == 1 and not (potential.depends_on_data or potential.jumps)
+    if not (regular and everywhere) or potential.free_constant(problem.fit_bias):
         raise ValueError(
             f"penalty is {potential!r}, for which no oracle proves bounds: it has to be ||M theta||_2 with one M of "
             "full rank for all cells. programs.group_lasso solves the program without a proof."
@@ -124,6 +125,7 @@ def lengths_of(problem: Problem) -> tuple[Array, float]:
     # sigma_min(M T)^2 >= 1 - |I - (M T)^T M T|; twice D + 2 roundings of each entry, and as much again for this line
     rounding = 4 * (len(M[0]) + D + 2) * UNIT * np.linalg.norm(np.abs(M[0]) @ np.abs(T)) ** 2
     off = float(np.linalg.norm(np.eye(D) - product.T @ product) + rounding)
+    # 1 / sqrt(1 - x) <= 1 + x for x <= 1/2, far above what SINGULAR lets through
     return T, 0.0 if np.array_equal(M[0], np.eye(D)) else off
 
 

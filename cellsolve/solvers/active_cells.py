@@ -10,7 +10,7 @@ from cellsolve.certificate import relative_gap
 from cellsolve.problem import Problem
 from cellsolve.solution import Status
 from cellsolve.solvers.cell_master import CellMaster
-from cellsolve.solvers.gather import MEETS, missed
+from cellsolve.solvers.gather import MET
 from cellsolve.solvers.generation import Outcome, generate
 from cellsolve.solvers.neuron_master import neuron_master
 from cellsolve.solvers.neurons import independent, interpolating_neurons
@@ -43,8 +43,8 @@ def _better(problem: Problem, first: Outcome, second: Outcome) -> Outcome:
     """The lower objective and the higher bound of two runs; of interpolants the one that meets the data."""
 
     def rank(outcome: Outcome) -> tuple[float, float]:
-        met = MEETS * np.abs(problem.targets).max()
-        return max(met, missed(problem, outcome.solution)) if problem.interpolates else 0.0, outcome.objective
+        met = MET * np.abs(problem.targets).max()
+        return max(met, outcome.solution.residual(problem)) if problem.interpolates else 0.0, outcome.objective
 
     upper = min(first, second, key=rank)
     lower = first if first.lower_bound > second.lower_bound else second

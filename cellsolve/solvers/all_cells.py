@@ -24,8 +24,7 @@ def solve_all_cells(problem: Problem, oracle, options: Options) -> Outcome:
     keep = cost > DUST * max(cost.sum(), np.finfo(float).tiny)
     weights, theta = signs[keep] * cost[keep, None], theta[keep] / cost[keep, None]
     solution = MasterSolution(theta, weights, program.coefficients(), program.alpha())
-    fit = problem.responses(theta) @ weights + problem.basis @ solution.coefficients
-    objective = problem.objective_of(fit, float(np.abs(weights).sum()))
+    objective = solution.objective(problem)
     alpha = problem.dual_candidate(solution.alpha)
     supremum = oracle.price(alpha, problem.level).supremum
     lower = lower_bound_of(problem, alpha, supremum)

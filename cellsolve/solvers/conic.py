@@ -39,6 +39,18 @@ class MasterSolution:
     alpha: Array
     faces: np.ndarray | None = None
 
+    def fit(self, problem: Problem) -> Array:
+        """Return the values (n, m) on the data."""
+        return problem.responses(self.theta) @ self.weights + problem.basis @ self.coefficients
+
+    def objective(self, problem: Problem) -> float:
+        """Return the objective."""
+        return problem.objective_of(self.fit(problem), float(np.linalg.norm(self.weights, axis=1).sum()))
+
+    def residual(self, problem: Problem) -> float:
+        """Return max |f(x_i) - y_i|."""
+        return float(np.abs(self.fit(problem) - problem.targets).max())
+
 
 @dataclass(frozen=True)
 class LossBlock:

@@ -14,7 +14,7 @@ from cellsolve.problem import Problem
 from cellsolve.solution import Status
 from cellsolve.solvers.conic import SolverFailure
 from cellsolve.solvers.frame import Frame
-from cellsolve.solvers.gather import DUST, gather, objective_of
+from cellsolve.solvers.gather import DUST, gather
 from cellsolve.solvers.generation import Budget, Outcome, lower_bound_of
 from cellsolve.solvers.neuron_master import neuron_master
 
@@ -25,7 +25,7 @@ OPPOSED = 1e-5
 #: relative room between the oracle's supremum and the claim, for the multipliers that a checker finds by itself, by the
 #: order of the potential: exact least squares, or a linear program in floating point
 CHECKER_ROOM = {2: 1e-12, 1: 1e-9}
-#: share of the time so far, and seconds beside it, that a last proof may take when there is no time left
+#: share of the time so far, and seconds beside it, that an answer may take when there is no time left
 GRACE = 0.25
 
 
@@ -43,14 +43,15 @@ def finish(
         By how much the objective may rise for the sake of fewer neurons, in each of two steps.
     """
     interrupted = False
+    late = Budget(max(budget.left, GRACE * (1 + budget.elapsed)))
     try:
         outcome = refine(frame.inside, outcome, oracle, budget, allowed)
-        measure = tidy(frame, outcome, allowed * frame.units.value)
+        measure = tidy(frame, outcome, allowed * frame.units.value, late)
     except KeyboardInterrupt:
         interrupted = True
         measure = _as_it_is(frame, outcome)
     objective = frame.original.objective(measure)
-    for seconds in (max(budget.left, GRACE * (1 + budget.elapsed)), GRACE):
+    for seconds in (late.left, GRACE):
         try:
             return measure, certificate_of(frame, oracle, outcome, objective, seconds), interrupted
         except KeyboardInterrupt:
@@ -67,7 +68,7 @@ def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget, allowed: 
     sharp = gather(problem, outcome.solution, outcome.alpha, known, allowed, lambda: budget.left)
     if sharp is None:
         return outcome
-    better = replace(outcome, solution=sharp, objective=objective_of(problem, sharp), sparse=True)
+    better = replace(outcome, solution=sharp, objective=sharp.objective(problem), sparse=True)
     if not oracle.proves or (outcome.status is Status.OPTIMAL and not oracle.exact):
         return better
     alpha = problem.dual_candidate(sharp.alpha)
@@ -78,7 +79,7 @@ def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget, allowed: 
     return better
 
 
-def tidy(frame: Frame, outcome: Outcome, allowed: float) -> SparseMeasure:
+def tidy(frame: Frame, outcome: Outcome, allowed: float, budget: Budget) -> SparseMeasure:
     """Return the outcome's network in the caller's units, merged and pruned, its objective up by at most `allowed`.
 
     Merging neurons that are not parallel changes the function; what decides is the objective after their weights
@@ -98,7 +99,7 @@ def tidy(frame: Frame, outcome: Outcome, allowed: float) -> SparseMeasure:
     if problem.interpolates and problem.basis.shape[1]:
         trials.insert(0, raw.neurons[:0])  # the free part alone may do
     for neurons in trials:
-        merged = _weigh_again(frame, neurons)
+        merged = _weigh_again(frame, neurons, budget.left)
         if merged is None or original.objective(merged) > limit:
             continue
         if not original.interpolates or original.residual(merged) <= miss:
@@ -130,13 +131,13 @@ def _as_it_is(frame: Frame, outcome: Outcome) -> SparseMeasure:
     return frame.measure(solution.theta[keep], solution.weights[keep], solution.coefficients)
 
 
-def _weigh_again(frame: Frame, theta: Array) -> SparseMeasure | None:
+def _weigh_again(frame: Frame, theta: Array, max_time: float) -> SparseMeasure | None:
     """Solve (L) on these neurons; for interpolation the support is then fitted to rounding."""
     problem = frame.inside
     master = neuron_master(problem)
     master.add(frame.units.neurons_inside(theta))
     try:
-        solution = master.solve()
+        solution = master.solve(max_time)
     except SolverFailure:
         return None
     size = np.linalg.norm(solution.weights, axis=1)

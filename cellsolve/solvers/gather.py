@@ -22,8 +22,8 @@ from cellsolve.solvers.polish import can_polish, polish
 #: when two neurons are tried as one, the most daring first: drops below the bound, relative to it, and distances of
 #: directions, for contact sets that are more than points (`slope`)
 TRIALS = ((1e-2, 2.0), (1e-3, 2.0), (1e-4, 2.0), (1e-5, 2.0), (1e-6, 2.0), (1e-7, 2.0), (1e-4, 1e-2), (1e-6, 1e-4))
-#: the same for what a convex solver leaves
-LEFT = ((1e-7, 2.0),)
+#: the same for no more than what a convex solver leaves
+CAREFUL = ((1e-7, 2.0),)
 #: the sums of a program's neurons meet again in fewer cells
 PASSES = 3
 #: neurons times coordinates: a program with more takes longer than what is gained by it
@@ -31,9 +31,9 @@ LARGEST = 4000
 #: objectives that differ by this share are one but for what a convex solver leaves
 SAME = 1e-9
 #: what not quite meeting the data may save, as a share of the norm
-MISSED = 1e-6
+SAVED = 1e-6
 #: data are met where the largest residual is this share of the targets: what the convex solvers are asked for
-MEETS = 1e-10
+MET = 1e-10
 #: neighbours of a neuron that are looked at
 NEIGHBOURS = 8
 #: places from one neuron to another where the dual function is evaluated
@@ -45,18 +45,6 @@ DUST = 1e-9
 def can_gather(problem: Problem) -> bool:
     """One output, and a w that is continuous between cells."""
     return problem.n_outputs == 1 and not problem.penalty.jumps
-
-
-def objective_of(problem: Problem, solution: MasterSolution) -> float:
-    """Return the objective of a master's network."""
-    fit = problem.responses(solution.theta) @ solution.weights + problem.basis @ solution.coefficients
-    return problem.objective_of(fit, float(np.linalg.norm(solution.weights, axis=1).sum()))
-
-
-def missed(problem: Problem, solution: MasterSolution) -> float:
-    """Return max |f(x_i) - y_i| of a master's network."""
-    fit = problem.responses(solution.theta) @ solution.weights + problem.basis @ solution.coefficients
-    return float(np.abs(fit - problem.targets).max())
 
 
 def gather(
@@ -91,15 +79,15 @@ def gather(
     if not can_gather(problem) or solution.theta.size > LARGEST:
         return None
     best, least = None, np.inf
-    room = max(missed(problem, solution), MEETS * np.abs(problem.targets).max())
+    room = max(solution.residual(problem), MET * np.abs(problem.targets).max())
     for drop, distance in trials:
         if left() <= 0:
             break
         found = _gathered(problem, solution, alpha, drop, distance, left)
         if found is None:
             continue
-        value = objective_of(problem, found)
-        if value > min(objective, least) + allowed or (problem.interpolates and missed(problem, found) > room):
+        value = found.objective(problem)
+        if value > min(objective, least) + allowed or (problem.interpolates and found.residual(problem) > room):
             continue
         if best is not None and value >= least - allowed:  # no better, so it has to have fewer neurons
             if len(found.theta) > len(best.theta) or (len(found.theta) == len(best.theta) and value >= least):
@@ -130,8 +118,8 @@ def _gathered(
     if not can_polish(problem):
         return solution
     exact = polish(problem, solution, left)
-    room = MISSED if problem.interpolates else SAME
-    worse = exact is None or objective_of(problem, exact) > objective_of(problem, solution) * (1 + room)
+    room = SAVED if problem.interpolates else SAME
+    worse = exact is None or exact.objective(problem) > solution.objective(problem) * (1 + room)
     return solution if worse else exact
 
 

@@ -15,7 +15,7 @@ from cellsolve.oracles.pricing import spread
 from cellsolve.problem import VANISHED, Problem
 from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution, OutOfTime, SolverFailure
-from cellsolve.solvers.gather import LEFT, gather, objective_of
+from cellsolve.solvers.gather import CAREFUL, gather
 
 #: rounds without progress after which the loop ends: fewer would stop on the plateaus of degenerate duals
 PATIENCE = 12
@@ -105,7 +105,7 @@ def generate(
                     ) from failure
                 status = Status.TIME_LIMIT if isinstance(failure, OutOfTime) else Status.STALLED
                 break
-            objective = objective_of(problem, solution)
+            objective = solution.objective(problem)
             if best is None or objective < best.objective or problem.interpolates:
                 best = Outcome(solution, objective, search.alpha, search.lower, search.supremum, status, history)
             before = relative_gap(best.objective, search.lower, problem.scale)
@@ -118,11 +118,11 @@ def generate(
             if proves and search.open(best.objective) and (not fell or not found or search.hopeful(best.objective)):
                 # what the master leaves is not exact enough for the last digits of a dual vector
                 near, allowed = problem.dual_candidate(solution.alpha), PROGRESS * tol * abs(objective)
-                sharp = gather(problem, solution, near, objective, allowed, lambda: budget.left, LEFT)
+                sharp = gather(problem, solution, near, objective, allowed, lambda: budget.left, CAREFUL)
                 if sharp is not None:
                     found += search.look(sharp.alpha)
-                    if problem.interpolates or objective_of(problem, sharp) < best.objective:
-                        best = replace(best, solution=sharp, objective=objective_of(problem, sharp))
+                    if problem.interpolates or sharp.objective(problem) < best.objective:
+                        best = replace(best, solution=sharp, objective=sharp.objective(problem))
                 if not found or search.hopeful(best.objective):
                     found += search.prove(budget.left)
             round_ = Round(budget.elapsed, best.objective, search.lower, len(master))

@@ -17,6 +17,8 @@ from cellsolve.solvers.conic import MasterSolution, whitening
 
 #: a residual vanishes where it is at most this share of the data
 VANISHING_RESIDUAL = 1e-5
+#: what a residual that vanishes may be after the last step, as a share of the data and of the norm: rounding
+ROUNDING = 1e-12
 #: Newton steps; convergence is quadratic, the rest is for leaving neurons
 STEPS = 40
 #: systems of a larger reciprocal condition are solved as they are; of the others, directions below the second share of
@@ -47,18 +49,17 @@ class _System:
     """min (1/n) sum l(J z) + lam sum_k ||R_k z_k||  s.t.  (J z)_E = y_E, z = (neurons on their faces, free part)."""
 
     def __init__(
-        self, problem: Problem, signs: Array, faces: list[Array], patterns: Array, z: Array, equal: np.ndarray
-    ):
-        self.problem, self.signs, self.faces, self.patterns, self.z, self.equal = (
-            problem,
-            signs,
-            faces,
-            patterns,
-            z,
-            equal,
-        )
-        self.W = whitening(problem.lifted)
-        self.points = problem.lifted @ self.W
+        self,
+        problem: Problem,
+        W: Array,
+        signs: Array,
+        faces: list[Array],
+        patterns: Array,
+        z: Array,
+        equal: np.ndarray,
+    ) -> None:
+        self.problem, self.W, self.points = problem, W, problem.lifted @ W
+        self.signs, self.faces, self.patterns, self.z, self.equal = signs, faces, patterns, z, equal
         matrices = problem.penalty.cell_matrices(patterns > 0, problem.lifted, problem.fit_bias) @ self.W
         self.roots = [(matrices[k] if len(matrices) > 1 else matrices[0]) @ N for k, N in enumerate(faces)]
         blocks = [
@@ -93,9 +94,9 @@ class _System:
         z = np.concatenate([*coordinates, coefficients])
         equal = np.full(problem.n, problem.interpolates)
         if not problem.interpolates and problem.loss.polyhedral:
-            miss = np.abs(problem.responses(theta) @ weights + problem.basis @ coefficients - problem.targets[:, 0])
+            miss = np.abs(solution.fit(problem) - problem.targets)[:, 0]
             equal = miss <= VANISHING_RESIDUAL * np.abs(problem.targets).max(initial=1e-300)
-        return cls(problem, keys[kept, -1].astype(float), spaces, keys[kept, :-1], z, equal)
+        return cls(problem, W, keys[kept, -1].astype(float), spaces, keys[kept, :-1], z, equal)
 
     def solve(self, left: Callable[[], float]) -> MasterSolution | None:
         """Iterate Newton's method; None where it leaves the cells or does not converge."""
@@ -163,9 +164,8 @@ class _System:
     def _without(self, keep: np.ndarray) -> _System:
         chosen = np.flatnonzero(keep)
         z = np.concatenate([*[self.z[self.slices[k]] for k in chosen], self.z[self.size :]])
-        return _System(
-            self.problem, self.signs[chosen], [self.faces[k] for k in chosen], self.patterns[chosen], z, self.equal
-        )
+        faces = [self.faces[k] for k in chosen]
+        return _System(self.problem, self.W, self.signs[chosen], faces, self.patterns[chosen], z, self.equal)
 
     def _result(self, alpha: Array) -> MasterSolution | None:
         problem = self.problem
@@ -175,13 +175,12 @@ class _System:
         if (cost <= 0).any():
             return None
         weights = (self.signs * cost)[:, None]
-        coefficients = self.z[self.size :, None]
-        theta = theta / cost[:, None]
-        fit = problem.responses(theta) @ weights + problem.basis @ coefficients
-        miss = np.abs(fit - problem.targets)[self.equal].max(initial=0.0)
-        if miss > 1e-12 * max(np.abs(problem.targets).max(), 1e-300) * max(1.0, cost.sum()):
-            return None
-        return MasterSolution(theta, weights, coefficients, alpha[:, None], self.patterns)
+        answer = MasterSolution(
+            theta / cost[:, None], weights, self.z[self.size :, None], alpha[:, None], self.patterns
+        )
+        miss = np.abs(answer.fit(problem) - problem.targets)[self.equal].max(initial=0.0)
+        met = miss <= ROUNDING * max(np.abs(problem.targets).max(), 1e-300) * max(1.0, cost.sum())
+        return answer if met else None
 
 
 def _solved(matrix: Array, right: Array) -> Array:

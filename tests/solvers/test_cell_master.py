@@ -10,7 +10,6 @@ from cellsolve.programs import group_lasso
 from cellsolve.solvers.cell_master import CellMaster
 from cellsolve.solvers.conic import OutOfTime
 from cellsolve.solvers.frame import Frame
-from cellsolve.solvers.gather import objective_of
 from cellsolve.solvers.sliding import can_slide, slide
 
 LOSSES = ["squared", "absolute", "huber", "quantile", "logistic", "hinge", "squared_hinge", None]
@@ -42,7 +41,7 @@ def test_all_cells_at_once_are_the_reference_program(loss, penalty):
     for sign in (1.0, -1.0):
         master.add(inner, np.full(len(inner), sign))
     assert len(master) == 2 * (len(cells) - 1)  # the cell without active points is of no use
-    objective = objective_of(problem, master.solve())
+    objective = master.solve().objective(problem)
     # ten times as many cells as neurons is hard on an interior-point method, exponential cones most of all
     miss = 5e-4 if loss == "logistic" else 5e-6
     certified = solve(frame.original, method="neurons")

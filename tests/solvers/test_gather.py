@@ -10,7 +10,7 @@ from cellsolve.programs import group_lasso
 from cellsolve.solvers.cell_master import CellMaster
 from cellsolve.solvers.conic import MasterSolution
 from cellsolve.solvers.frame import Frame
-from cellsolve.solvers.gather import can_gather, gather, objective_of, together
+from cellsolve.solvers.gather import can_gather, gather, together
 from cellsolve.solvers.polish import polish
 
 
@@ -47,17 +47,17 @@ def _solved(**statement):
 @pytest.mark.parametrize("free", ["constant", "affine"])
 def test_what_was_spread_is_gathered_again(loss, penalty, free):
     problem, solution, spread = _solved(loss=loss, penalty=penalty, free=free)
-    best = objective_of(problem, solution)
+    best = solution.objective(problem)
     alpha = problem.dual_candidate(solution.alpha)
     gathered = gather(problem, spread, alpha, best, 1e-7 * best, lambda: np.inf)
     assert gathered is not None
     assert len(gathered.theta) <= len(solution.theta)
-    assert objective_of(problem, gathered) <= best * (1 + 1e-7)
+    assert gathered.objective(problem) <= best * (1 + 1e-7)
 
 
 def test_no_attempt_below_the_limit_is_none():
     problem, solution, spread = _solved()
-    limit = objective_of(problem, solution) * (1 - 1e-3)
+    limit = solution.objective(problem) * (1 - 1e-3)
     assert gather(problem, spread, problem.dual_candidate(solution.alpha), limit, 0.0, lambda: np.inf) is None
 
 
@@ -97,7 +97,7 @@ def test_half_of_the_cells_are_enough_where_the_affine_part_is_free(loss, penalt
     assert len(master) == len(cells) - 2  # of all, without the two in which the responses are linear
     reference = group_lasso(problem, cells=cells)
     reference.solve("CLARABEL")
-    assert objective_of(problem, master.solve()) == pytest.approx(reference.problem.value, rel=1e-6, abs=1e-9)
+    assert master.solve().objective(problem) == pytest.approx(reference.problem.value, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("penalty", ["variation", "label_noise"])  # under slope a bias may be held by nothing
@@ -105,7 +105,7 @@ def test_polishing_is_stationary(penalty):
     problem, solution, _ = _solved(penalty=penalty)
     exact = polish(problem, solution)
     assert exact is not None
-    assert objective_of(problem, exact) <= objective_of(problem, solution) * (1 + 1e-12)
+    assert exact.objective(problem) <= solution.objective(problem) * (1 + 1e-12)
     # complementary slackness: every neuron touches the bound
     phi = problem.responses(exact.theta).T @ exact.alpha[:, 0]
     np.testing.assert_allclose(phi * np.sign(exact.weights[:, 0]), problem.level, rtol=1e-9)
