@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from cellsolve.certificate import Certificate
 from cellsolve.checks import count, positive, seconds
-from cellsolve.data import Array, as_floats
+from cellsolve.data import as_floats
 from cellsolve.losses import Loss
 from cellsolve.measure import SparseMeasure
 from cellsolve.oracles.choice import choose_oracle
@@ -23,6 +23,7 @@ from cellsolve.problem import Problem, Units, as_problem
 from cellsolve.scoring import refuse_impossible, values_and_norm
 from cellsolve.solution import Solution, Status
 from cellsolve.solvers import Budget, Method, Options, choose
+from cellsolve.solvers.conic import MasterSolution
 from cellsolve.solvers.finish import finish
 from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.generation import free_part_alone
@@ -369,7 +370,7 @@ def _solve(
             tol=0.3 * tol,  # tidying up may raise the objective by a tenth of tol, rounding adds its share
             budget=budget,
             solver=solver,
-            neurons=_warm_neurons(warm_start, problem, units),
+            start=_start(warm_start, problem, frame),
             random_state=random_state,
             report=report,
         )
@@ -424,15 +425,19 @@ def _lam_max(problem: Problem, oracle: Any) -> float:
     return frame.units.supremum(zero_level(frame.inside, oracle))
 
 
-def _warm_neurons(start: Solution | SparseMeasure | None, problem: Problem, units: Units) -> Array | None:
+def _start(start: Solution | SparseMeasure | None, problem: Problem, frame: Frame) -> MasterSolution | None:
     if start is None:
         return None
     measure = start.measure if isinstance(start, Solution) else start
-    if not isinstance(measure, SparseMeasure) or measure.neurons.shape[1] != problem.lifted.shape[1]:
+    if (
+        not isinstance(measure, SparseMeasure)
+        or measure.neurons.shape[1] != problem.lifted.shape[1]
+        or measure.weights.shape[1:] != problem.y.shape[1:]
+    ):
         raise ValueError(
-            "warm_start has to be a Solution or SparseMeasure on the same features, with fit_bias as here."
+            "warm_start has to be a Solution or SparseMeasure on the same features and outputs, with fit_bias as here."
         )
-    return units.neurons_inside(measure.neurons)
+    return frame.start(measure)
 
 
 def _refuse_unknown(options: dict[str, Any], function: str) -> None:

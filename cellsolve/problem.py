@@ -311,6 +311,10 @@ class Units:
         """Outer weights in the caller's units."""
         return np.ldexp(weights, self.y - self.x)
 
+    def weights_inside(self, weights: Array) -> Array:
+        """Outer weights of the caller in normalized units."""
+        return np.ldexp(weights, self.x - self.y)
+
     def coefficients(self, coefficients: Array) -> Array:
         """Coefficients of the free part in the caller's units."""
         return np.ldexp(coefficients, self.y - self.basis[:, None]) if len(self.basis) else coefficients

@@ -7,6 +7,7 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.oracles.ascent_kernels import climb
 from cellsolve.oracles.cone_kernels import ABSOLUTE, EUCLIDEAN, FULL_LABEL_NOISE, LABEL_NOISE, PLAIN
+from cellsolve.oracles.data_kernels import blocks, sums_over_active
 from cellsolve.oracles.pricing import Oracle, Pricing
 from cellsolve.oracles.threads import over_blocks
 from cellsolve.potentials import UNIT
@@ -29,6 +30,11 @@ def kernel_form(problem: Problem) -> tuple[int, Array]:
     return PLAIN if np.array_equal(M, np.eye(problem.lifted.shape[1])) else EUCLIDEAN, np.ascontiguousarray(M)
 
 
+def dual_function(problem: Problem, alpha: Array, theta: Array) -> Array:
+    """Return phi_alpha (K, m) at the neurons theta (K, D); not for proofs."""
+    return sums_over_active(blocks(problem.lifted), blocks(alpha), theta)[0][:, :, -1]
+
+
 class AscentOracle(Oracle):
     """Climb |phi| / w from random neurons, one in each of many sampled cells, and from those found last time.
 
@@ -49,6 +55,7 @@ class AscentOracle(Oracle):
         self.n_jobs = n_jobs
         self.kind, self.M = kernel_form(problem)
         self.sizes = np.linalg.norm(problem.lifted, axis=1)
+        self.points, self.squares = blocks(problem.lifted), blocks(self.sizes[:, None] ** 2)
         #: above 0: beyond |b| = radius |a| all points are active, or none (`slope`)
         self.radius = 0.0
         if problem.penalty.free_constant(problem.fit_bias):
@@ -79,7 +86,7 @@ class AscentOracle(Oracle):
     def climb(self, theta: Array, alpha: Array, level: float) -> tuple[Array, Array]:
         """Return the neurons above `level` that are uphill from `theta`, and their ratios, the largest first."""
         theta, ratios = np.array(theta), np.empty(len(theta))
-        fixed = self.problem.lifted, np.ascontiguousarray(alpha), self.kind, self.M, self.sizes
+        fixed = self.points, blocks(alpha), self.problem.n, self.kind, self.M, self.squares
         over_blocks(self.n_jobs, len(theta), lambda a, b: climb(*fixed, theta[a:b], ratios[a:b], STEPS), BLOCK)
         if self.radius:  # farther out phi and w are the same, but for rounding
             reach = self.radius * np.linalg.norm(theta[:, :-1], axis=1)

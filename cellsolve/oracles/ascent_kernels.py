@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from cellsolve.oracles.cone_kernels import ABSOLUTE, FULL_LABEL_NOISE, LABEL_NOISE
+from cellsolve.oracles.data_kernels import active_sums
 from cellsolve.oracles.kernels import copy, fill, norm
 
 #: a step that fails is shortened, one that succeeds lengthened, by these factors
@@ -21,56 +22,37 @@ def _shrink(v, by):
 
 
 @njit(cache=True, nogil=True)
-def _ratio(lifted, alpha, kind, M, sizes, theta, gradient, phi, direction):
-    """|phi| / w at theta and the part of its gradient that is orthogonal to theta; w from `sizes` (n,) = ||x~_i||."""
-    n, D = lifted.shape
-    m = alpha.shape[1]
-    fill(phi, 0.0)
-    energy = total = 0.0
-    for i in range(n):
-        z = 0.0
-        for c in range(D):
-            z += theta[c] * lifted[i, c]
-        if z > 0.0:
-            for j in range(m):
-                phi[j] += alpha[i, j] * z
-            if kind >= LABEL_NOISE:
-                energy += z * z
-                total += sizes[i] ** 2
+def _ratio(points, alpha, n, kind, M, squares, theta, gradient, space):
+    """|phi| / w at theta and the part of its gradient that is orthogonal to theta; `squares` (n,) = |x~_i|^2."""
+    sums, phi, spread, z, part = space
+    m, D = len(sums), len(theta)
+    total = active_sums(points, alpha, squares, kind >= LABEL_NOISE, theta, sums, spread, z, part)
+    for j in range(m):
+        phi[j] = sums[j, D]
     size = norm(phi)
     fill(gradient, 0.0)
+    cost = 0.0
     if kind >= LABEL_NOISE:
-        cost = np.sqrt(energy / n)
+        for c in range(D):
+            gradient[c] = spread[c] / n
+        cost = np.sqrt(spread[D] / n)
     else:
-        cost = 0.0
         for r in range(len(M)):
-            part = 0.0
+            entry = 0.0
             for c in range(D):
-                part += M[r, c] * theta[c]
-            cost += abs(part) if kind == ABSOLUTE else part * part
+                entry += M[r, c] * theta[c]
+            cost += abs(entry) if kind == ABSOLUTE else entry * entry
             for c in range(D):
-                gradient[c] += M[r, c] * (np.sign(part) if kind == ABSOLUTE else part)
+                gradient[c] += M[r, c] * (np.sign(entry) if kind == ABSOLUTE else entry)
         cost = cost if kind == ABSOLUTE else np.sqrt(cost)
     if cost <= 1e-12 or size == 0.0:  # theta has length 1 and the data size 1: w is rounding, or nothing to climb
         fill(gradient, 0.0)
         return 0.0
     ratio = size / cost
-    for c in range(D):  # minus ratio times the gradient of w
+    for c in range(D):  # minus ratio times the gradient of w, and the gradient of |phi|
         gradient[c] *= -ratio / (1.0 if kind == ABSOLUTE else cost)
-    for j in range(m):
-        direction[j] = phi[j] / size
-    for i in range(n):
-        z = 0.0
-        for c in range(D):
-            z += theta[c] * lifted[i, c]
-        if z > 0.0:
-            amount = 0.0
-            for j in range(m):
-                amount += alpha[i, j] * direction[j]
-            if kind >= LABEL_NOISE:
-                amount -= ratio * z / (n * cost)
-            for c in range(D):
-                gradient[c] += amount * lifted[i, c]
+        for j in range(m):
+            gradient[c] += sums[j, c] * phi[j] / size
     inner = 0.0
     for c in range(D):
         inner += gradient[c] * theta[c]
@@ -80,18 +62,28 @@ def _ratio(lifted, alpha, kind, M, sizes, theta, gradient, phi, direction):
 
 
 @njit(cache=True, nogil=True)
-def climb(lifted, alpha, kind, M, sizes, theta, ratios, steps):
-    """Move each row of `theta` (K, D), in place, uphill on |phi| / w; fill `ratios` (K,)."""
-    D = lifted.shape[1]
+def climb(points, alpha, n, kind, M, squares, theta, ratios, steps):
+    """Move each row of `theta` (K, D), in place, uphill on |phi| / w; fill `ratios` (K,).
+
+    Parameters
+    ----------
+    points, alpha, squares : (B, D, C), (B, m, C), (B, 1, C)
+        `blocks` of the lifted data, of the dual vector, and of |x~_i|^2.
+    n, kind, M
+        The number of points, and the potential.
+    steps : int
+        At most.
+    """
+    D, m = points.shape[1], alpha.shape[1]
     trial, gradient, new = np.empty(D), np.empty(D), np.empty(D)
-    phi, direction = np.empty(alpha.shape[1]), np.empty(alpha.shape[1])
+    space = np.empty((m, D + 1)), np.empty(m), np.empty(D + 1), np.empty(points.shape[2]), np.empty(points.shape[2])
     for k in range(len(theta)):
         here = theta[k]
         if norm(here) == 0.0:
             ratios[k] = 0.0
             continue
         _shrink(here, norm(here))
-        ratio = _ratio(lifted, alpha, kind, M, sizes, here, gradient, phi, direction)
+        ratio = _ratio(points, alpha, n, kind, M, squares, here, gradient, space)
         step = 1.0
         for _ in range(steps):
             length = norm(gradient)
@@ -100,7 +92,7 @@ def climb(lifted, alpha, kind, M, sizes, theta, ratios, steps):
             for c in range(D):
                 trial[c] = here[c] + step / length * gradient[c]
             _shrink(trial, norm(trial))
-            value = _ratio(lifted, alpha, kind, M, sizes, trial, new, phi, direction)
+            value = _ratio(points, alpha, n, kind, M, squares, trial, new, space)
             if value > ratio:
                 copy(here, trial)
                 copy(gradient, new)

@@ -69,7 +69,7 @@ class ConeOracle(Oracle):
         self.max_work = max_work
         self.n_jobs = n_jobs
         n_starts = STARTS * 2 ** max(problem.lifted.shape[1] - 3, 0)
-        self.ascents = AscentOracle(problem, n_starts, random_state, n_jobs)
+        self.ascents: AscentOracle = AscentOracle(problem, n_starts, random_state, n_jobs)
         #: cones visited by the last proof
         self.nodes = 0
         lifted = problem.lifted

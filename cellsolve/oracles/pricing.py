@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,8 @@ class Oracle(ABC):
     proves: bool
     #: whether it is tight to rounding, so that a better dual vector always shows
     exact = False
+    #: what finds neurons without a proof, if that is apart
+    ascents: Any = None
 
     @abstractmethod
     def price(

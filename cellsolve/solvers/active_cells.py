@@ -15,21 +15,25 @@ from cellsolve.solvers.generation import Outcome, generate
 from cellsolve.solvers.neuron_master import neuron_master
 from cellsolve.solvers.neurons import independent, interpolating_neurons
 from cellsolve.solvers.options import Options
+from cellsolve.solvers.sliding_master import first_network
 
 
 def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
     """Solve the normalized `problem`; the oracle decides whether the bound is a proof."""
     master = CellMaster(problem)
     neurons = neuron_master(problem)
-    if options.neurons is not None:
-        neurons.add(options.neurons)
-        for sign in (1.0, -1.0):
-            master.add(options.neurons, np.full(len(options.neurons), sign))
+    first = first_network(problem, oracle, options)
+    if first is not None and first.status in (Status.INTERRUPTED, Status.TIME_LIMIT):
+        return first
+    start = options.start if first is None else first.solution
+    if start is not None:
+        neurons.add(start.theta)
+        master.add(start.theta, start.weights)
     if problem.interpolates:
         rng = np.random.default_rng(options.random_state)
         theta, weights = independent(problem, interpolating_neurons(problem, neurons, rng))
         neurons.add(theta)
-        master.add(theta, weights)
+        master.add(theta, weights[:, None])
     outcome = generate(problem, master, oracle, options.budget, options.tol, options.report)
     gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
     if outcome.status is not Status.STALLED or gap <= options.asked or options.budget.spent:

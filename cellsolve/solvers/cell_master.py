@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from scipy import sparse
 
 from cellsolve.data import Array
 from cellsolve.problem import Problem
 from cellsolve.solvers.conic import MasterSolution, loss_block, run_clarabel, whitening, widen
-from cellsolve.solvers.sliding import can_slide, slide
+from cellsolve.solvers.sliding import Slide, can_slide
 
 #: a neuron may be on the wrong side of a point by this share of |theta| |x~|: what a convex solver leaves of a facet
 OUTSIDE = 1e-9
@@ -48,25 +50,23 @@ class CellMaster:
     def __len__(self) -> int:
         return len(self.signs)
 
-    def add(self, theta: Array, signs: Array) -> int:
-        """Add the cells of these neurons that are not there yet; return how many."""
+    def add(self, theta: Array, pulls: Array) -> int:
+        """Add the cells of these neurons that are not there yet, with the signs of `pulls` (K, 1); return how many."""
         before = len(self)
         for start in range(0, len(theta), 256):
             products = theta[start : start + 256] @ self.problem.lifted.T
             if self.problem.one_facing:
                 products *= np.where(2 * np.sum(products > 0, axis=1) > self.problem.n, -1.0, 1.0)[:, None]
-            distances = np.abs(products) / self.sizes[:, 0]
             for k, pattern in enumerate(products > 0):
-                self._add(pattern, 1.0 if signs[start + k] >= 0 else -1.0, distances[k])
+                self._add(pattern, 1.0 if pulls[start + k, 0] >= 0 else -1.0, theta[start + k])
         return len(self) - before
 
-    def _add(self, pattern: np.ndarray, sign: float, distances: Array) -> None:
+    def _add(self, pattern: np.ndarray, sign: float, theta: Array) -> None:
         key = _key(pattern, sign)
         if key in self.known or not pattern.any():
             return
         self.known.add(key)
-        most = min(len(distances), ROWS * self.problem.lifted.shape[1])
-        self.rows.append(np.argpartition(distances, most - 1)[:most])
+        self.rows.append(facets_around(self.directions, np.linalg.solve(self.W, theta)))
         self.patterns = np.vstack([self.patterns, pattern])
         self.signs = np.append(self.signs, sign)
         self.live = np.append(self.live, True)
@@ -92,7 +92,13 @@ class CellMaster:
         if fell:
             self._forget()
         if can_slide(self.problem):
-            self.add(*slide(self.problem, solution.theta, solution.weights, solution.coefficients))
+            landed = self.slide.from_(solution.theta, solution.weights, solution.coefficients)
+            self.add(landed.theta, landed.weights)
+
+    @cached_property
+    def slide(self) -> Slide:
+        """What moves neurons."""
+        return Slide(self.problem)
 
     def _forget(self) -> None:
         keep = self.live
@@ -215,6 +221,30 @@ class CellMaster:
         pick = sparse.kron(sparse.identity(K), sparse.csr_matrix(self.W[D - 1 :]))
         gap, reach = sparse.csr_matrix((K, free)), -radius * unit * sparse.identity(K)
         return sparse.vstack([sparse.hstack([pick, gap, reach]), sparse.hstack([-pick, gap, reach])], format="csc")
+
+
+def facets_around(directions: Array, theta: Array) -> np.ndarray:
+    """Return the rows of `directions` that are facets of the cell of theta.
+
+    With <r, theta> > 0 for the rows r of the cone, turned to its side, the cone's slice {theta + delta} is
+    {<r, delta> / <r, theta> >= -1}: the facets are the vertices of the convex hull of r / <r, theta>, taken
+    orthogonally to theta.
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    n, D = directions.shape
+    most = min(n, ROWS * D)
+    theta = theta / np.linalg.norm(theta)
+    distances = np.abs(directions @ theta)
+    if D - 1 > 1 and n > D:
+        away = np.linalg.qr(np.column_stack([theta, np.eye(D)]))[0][:, 1:D]
+        turned = directions @ away / np.copysign(np.maximum(distances, 1e-12), directions @ theta)[:, None]
+        try:
+            vertices = ConvexHull(np.vstack([turned, np.zeros(D - 1)])).vertices
+            return vertices[vertices < n]
+        except QhullError:
+            pass
+    return np.argpartition(distances, most - 1)[:most]
 
 
 def _key(pattern: np.ndarray, sign: float) -> bytes:

@@ -135,6 +135,7 @@ def run_clarabel(P, q: Array, rows: list, bounds: list[Array], cones: list, max_
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.max_threads = 1
+    settings.direct_solve_method = "faer"
     settings.time_limit = max_time
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
     matrix = sparse.vstack(rows, format="csc")

@@ -13,6 +13,7 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.measure import SparseMeasure
 from cellsolve.problem import VANISHED, Problem, Units
+from cellsolve.solvers.conic import MasterSolution
 
 #: singular values of the free part below this share of the largest are rounding
 RANK = 1e-13
@@ -64,6 +65,17 @@ class Frame:
         basis = np.ascontiguousarray(left[:, :rank] * scale)
         mixing = right[:rank].T / sizes[:rank] * scale
         return cls(problem, exact, inside.variant(basis=basis), units, units.coefficients_inside(shift), mixing)
+
+    def start(self, measure: SparseMeasure) -> MasterSolution:
+        """Return a network of the caller as it is inside, with the free part that suits it best there."""
+        theta = self.units.neurons_inside(measure.neurons)
+        weights = self.units.weights_inside(measure.weights.reshape(len(theta), self.inside.n_outputs))
+        cost = self.inside.neuron_costs(theta)
+        live = (cost > 0) & weights.any(axis=1)
+        theta, weights = theta[live] / cost[live, None], weights[live] * cost[live, None]
+        rest = self.inside.targets - self.inside.responses(theta) @ weights
+        coefficients = np.linalg.lstsq(self.inside.basis, rest, rcond=RANK)[0]
+        return MasterSolution(theta, weights, coefficients, np.zeros_like(rest))
 
     def measure(self, theta: Array, weights: Array, coefficients: Array) -> SparseMeasure:
         """Return the network of the caller that is theta, weights, coefficients inside."""

@@ -14,6 +14,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from cellsolve.data import Array
+from cellsolve.oracles.ascent import dual_function
 from cellsolve.problem import Problem
 from cellsolve.solvers.cell_master import CellMaster
 from cellsolve.solvers.conic import MasterSolution, SolverFailure
@@ -134,12 +135,12 @@ def together(
     keep = size > DUST * size.sum()
     u, signs = size[keep, None] * solution.theta[keep], np.sign(solution.weights[keep, 0])
     if len(u) < 2:
-        return u, signs
+        return u, signs[:, None]
     first, second, facing = _neighbours(problem, u, signs)
     lengths = np.linalg.norm(u, axis=1, keepdims=True)
     start, end = u[first] / lengths[first], facing[:, None] * u[second] / lengths[second]
     between = ((1 - PLACES)[:, None] * start[:, None] + PLACES[:, None] * end[:, None]).reshape(-1, u.shape[1])
-    phi = (problem.responses(between).T @ alpha[:, 0]).reshape(-1, len(PLACES)) * signs[first, None]
+    phi = dual_function(problem, alpha, between)[:, 0].reshape(-1, len(PLACES)) * signs[first, None]
     cost = problem.neuron_costs(between).reshape(-1, len(PLACES)) * problem.level
     joined = np.all((phi >= (1 - drop) * cost) & (cost > 0), axis=1)
     joined &= np.linalg.norm(start - end, axis=1) <= distance
@@ -152,7 +153,7 @@ def together(
         u = u * np.where(np.sum(u * u[leaders[labels]], axis=1) < 0, -1.0, 1.0)[:, None]
     sums = np.zeros((count, u.shape[1]))
     np.add.at(sums, labels, u)
-    return sums, signs[leaders]
+    return sums, signs[leaders, None]
 
 
 def _neighbours(problem: Problem, u: Array, signs: Array) -> tuple[np.ndarray, np.ndarray, Array]:

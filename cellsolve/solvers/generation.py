@@ -17,12 +17,22 @@ from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution, OutOfTime, SolverFailure
 from cellsolve.solvers.gather import CAREFUL, gather
 
-#: rounds without progress after which the loop ends: fewer would stop on the plateaus of degenerate duals
-PATIENCE = 12
-#: the same for an oracle that proves nothing: the tail of a search without a bound is long and worth little
-UNPROVEN_PROGRESS, UNPROVEN_PATIENCE = 1e-3, 3
 #: progress of a round: the gap shrinks by a tenth, or the objective falls by this share of tol
 PROGRESS = 0.1
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Rounds after which the loop ends, in which the objective fell by no more than the share `progress`."""
+
+    rounds: int
+    progress: float
+
+
+#: fewer rounds would stop on the plateaus of degenerate duals
+PATIENCE = 12
+#: for an oracle that proves nothing: the tail of a search without a bound is long and worth little
+UNPROVEN = Patience(3, 1e-3)
 
 
 @dataclass
@@ -72,6 +82,7 @@ def generate(
     budget: Budget,
     tol: float,
     report: Callable[[Round], None] | None = None,
+    patience: Patience | None = None,
 ) -> Outcome:
     """Alternate master and oracle until the gap is at most `tol`, nothing violates, or the budget is spent.
 
@@ -83,15 +94,20 @@ def generate(
     Parameters
     ----------
     master
-        solve(max_time) -> MasterSolution; add(theta, signs) -> how many are new, at most `most` are offered a round;
+        solve(max_time) -> MasterSolution; add(theta, pulls (K, m)) -> how many are new, pulls being the directions that
+        their weights want to take; at most `most` are offered a round;
         after(solution, fell), which may forget, and add on its own; `wanders`, whether its dual vectors need a center.
     oracle
         price(alpha, level, prove=..., max_time=...) -> Pricing; `proves`, whether it can.
+    patience
+        What progress is, and how long it is waited for.
     """
     history: list[Round] = []
     best: Outcome | None = None
     search = _Search(problem, master, oracle, tol)
     quiet, last, proves = 0, np.inf, oracle.proves
+    if patience is None:
+        patience = Patience(PATIENCE, PROGRESS * tol) if proves else UNPROVEN
     status = Status.STALLED
     try:
         while True:
@@ -109,8 +125,7 @@ def generate(
             if best is None or objective < best.objective or problem.interpolates:
                 best = Outcome(solution, objective, search.alpha, search.lower, search.supremum, status, history)
             before = relative_gap(best.objective, search.lower, problem.scale)
-            enough = PROGRESS * tol if proves else max(UNPROVEN_PROGRESS, tol)
-            fell = objective < last - enough * abs(objective)
+            fell = objective < last - max(patience.progress, PROGRESS * tol) * abs(objective)
             last = min(last, objective)
             found = search.begin(solution.alpha)
             if master.wanders and history:
@@ -137,7 +152,7 @@ def generate(
             if budget.spent:
                 status = Status.TIME_LIMIT
                 break
-            if not found or quiet >= (PATIENCE if proves else UNPROVEN_PATIENCE):
+            if not found or quiet >= patience.rounds:
                 status = Status.STALLED if proves else Status.UNPROVEN
                 break
             master.after(solution, fell)
@@ -202,9 +217,9 @@ class _Search:
 
 
 def _offer(master, alpha: Array, pricing) -> int:
-    """Offer the neurons found to the master, each with the sign of its phi; return how many it did not know."""
+    """Offer the neurons found to the master, each with its phi; return how many it did not know."""
     theta = spread(pricing.theta, master.most)
-    return master.add(theta, np.sign(master.problem.responses(theta).T @ alpha[:, 0]))
+    return master.add(theta, master.problem.responses(theta).T @ alpha)
 
 
 def free_part_alone(problem: Problem) -> Outcome | None:

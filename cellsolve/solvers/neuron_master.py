@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -18,7 +19,7 @@ from cellsolve.solvers.conic import (
     run_clarabel,
     widen,
 )
-from cellsolve.solvers.sliding import can_slide, slide
+from cellsolve.solvers.sliding import Slide, can_slide
 
 #: asked of HiGHS where it does not reach ACCURACY: its own default
 LOOSE = 1e-7
@@ -54,10 +55,10 @@ class NeuronMaster(ABC):
     def __len__(self) -> int:
         return len(self.theta)
 
-    def add(self, theta: Array, signs: Array | None = None) -> int:
+    def add(self, theta: Array, pulls: Array | None = None) -> int:
         """Add neurons that are not there yet, to rounding, and whose cost is not rounding; return how many.
 
-        Their weights may have either sign, so `signs` does not matter.
+        Their weights may have any sign, so `pulls` does not matter.
         """
         cost = self.problem.neuron_costs(theta)
         size = np.abs(theta) @ np.abs(self.problem.lifted).max(axis=0)
@@ -87,12 +88,18 @@ class NeuronMaster(ABC):
     def after(self, solution: MasterSolution, fell: bool) -> None:
         """Forget neurons without weight; add sums of those that share a cell, and where they slide to."""
         self._forget(solution)
-        if self.problem.n_outputs > 1:
-            return
-        sums, signs = self._sums(solution)
-        self.add(sums)
+        theta, weights = solution.theta, solution.weights
+        if self.problem.n_outputs == 1:
+            theta, signs = self._sums(solution)
+            weights = signs[:, None]
+            self.add(theta)
         if can_slide(self.problem):
-            self.add(slide(self.problem, sums, signs[:, None], solution.coefficients)[0])
+            self.add(self.slide.from_(theta, weights, solution.coefficients).theta)
+
+    @cached_property
+    def slide(self) -> Slide:
+        """What moves neurons."""
+        return Slide(self.problem)
 
     def _forget(self, solution: MasterSolution) -> None:
         """Drop neurons that carried no weight for `IDLE` rounds, once there are many: a master costs by the column."""
@@ -175,9 +182,9 @@ class LinearMaster(NeuronMaster):
         self._check(highs.addRows(len(low), low, high, 0, nothing, nothing, np.array([])), "addRows")
         self._add_columns(matrix, cost, -self.inf)
 
-    def add(self, theta, signs=None):
+    def add(self, theta, pulls=None):
         before = len(self)
-        count = super().add(theta, signs)
+        count = super().add(theta, pulls)
         self._append(self.columns[:, before:])
         return count
 

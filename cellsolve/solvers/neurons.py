@@ -9,9 +9,11 @@ import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.problem import Problem
+from cellsolve.solution import Status
 from cellsolve.solvers.generation import Outcome, generate
 from cellsolve.solvers.neuron_master import NeuronMaster, neuron_master
 from cellsolve.solvers.options import Options
+from cellsolve.solvers.sliding_master import first_network
 
 #: relative residual up to which first neurons count as interpolating: what a convex solver can reach
 FEASIBLE = 1e-9
@@ -22,8 +24,12 @@ RANK = 1e-12
 def solve_neurons(problem: Problem, oracle, options: Options) -> Outcome:
     """Solve the normalized `problem`; the oracle decides whether the bound is a proof."""
     master = neuron_master(problem)
-    if options.neurons is not None:
-        master.add(options.neurons)
+    first = first_network(problem, oracle, options)
+    if first is not None and first.status in (Status.INTERRUPTED, Status.TIME_LIMIT):
+        return first
+    start = options.start if first is None else first.solution
+    if start is not None:
+        master.add(start.theta)
     if problem.interpolates:
         master.add(interpolating_neurons(problem, master, np.random.default_rng(options.random_state)))
     return generate(problem, master, oracle, options.budget, options.tol, options.report)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cellsolve.data import Array
 from cellsolve.solution import Round
+from cellsolve.solvers.conic import MasterSolution
 from cellsolve.solvers.generation import Budget
 
 
@@ -22,14 +22,14 @@ class Options:
     budget : Budget
     solver : str
         Convex solver of method "all_cells".
-    neurons : (K, D), optional
-        Neurons to start from.
+    start : MasterSolution, optional
+        A network to start from.
     """
 
     tol: float = 3e-7
     asked: float = 1e-6
     budget: Budget = field(default_factory=Budget)
     solver: str = "CLARABEL"
-    neurons: Array | None = None
+    start: MasterSolution | None = None
     random_state: Any = None
     report: Callable[[Round], None] | None = None

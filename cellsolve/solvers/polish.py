@@ -69,6 +69,7 @@ class _System:
         ends = np.cumsum([0] + [N.shape[1] for N in faces])
         self.slices = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.size = ends[-1]
+        self.parts = list(zip(self.roots, self.slices, strict=True))
         self._last: tuple[Array, Array] | None = None
 
     @classmethod
@@ -104,9 +105,7 @@ class _System:
         for _ in range(STEPS):
             if not len(self.z) or left() <= 0:
                 return None
-            sizes = np.array(
-                [np.linalg.norm(R @ self.z[part]) for R, part in zip(self.roots, self.slices, strict=True)]
-            )
+            sizes = np.array([np.linalg.norm(R @ self.z[part]) for R, part in self.parts])
             if len(sizes) and sizes.min() <= LIGHT * sizes.sum():
                 keep = sizes > LIGHT * sizes.sum()
                 return self._without(keep).solve(left) if keep.any() else None
@@ -125,7 +124,7 @@ class _System:
         targets = problem.targets[:, 0]
         gradient, hessian = np.zeros(len(self.z)), np.zeros((len(self.z), len(self.z)))
         price = problem.level
-        for R, part, size in zip(self.roots, self.slices, sizes, strict=True):
+        for (R, part), size in zip(self.parts, sizes, strict=True):
             direction = R @ self.z[part] / size
             gradient[part] += price * (R.T @ direction)
             hessian[part, part] += price / size * (R.T @ R - np.outer(R.T @ direction, direction @ R))
@@ -153,13 +152,15 @@ class _System:
 
     def _longest(self, step: Array) -> float:
         """The longest step up to 1 that keeps every neuron in its cell and on its side of zero."""
-        length = 1.0
-        for N, s, part in zip(self.faces, self.patterns, self.slices, strict=True):
-            now, then = (self.points @ (N @ vector[part]) * s for vector in (self.z, step))
-            falls = (then < 0) & (s != 0)
-            if falls.any():
-                length = min(length, float((-now[falls].clip(min=0.0) / then[falls]).min()))
+        now, then = (self._neurons(vector) @ self.points.T * self.patterns for vector in (self.z, step))
+        falls = then < 0
+        length = float((now[falls].clip(min=0.0) / -then[falls]).min(initial=1.0))
         return length if length >= 1.0 else 0.95 * length
+
+    def _neurons(self, vector: Array) -> Array:
+        """The neurons (K, D), in whitened coordinates, of a vector over the faces."""
+        rows = [N @ vector[part] for N, part in zip(self.faces, self.slices, strict=True)]
+        return np.array(rows).reshape(-1, self.points.shape[1])
 
     def _without(self, keep: np.ndarray) -> _System:
         chosen = np.flatnonzero(keep)
@@ -169,8 +170,7 @@ class _System:
 
     def _result(self, alpha: Array) -> MasterSolution | None:
         problem = self.problem
-        theta = np.array([N @ self.z[part] for N, part in zip(self.faces, self.slices, strict=True)])
-        theta = theta.reshape(-1, problem.lifted.shape[1]) @ self.W.T
+        theta = self._neurons(self.z) @ self.W.T
         cost = problem.neuron_costs(theta)
         if (cost <= 0).any():
             return None

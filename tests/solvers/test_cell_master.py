@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from cellsolve import Problem, enumerate_cells, interpolate, solve
 from cellsolve.programs import group_lasso
-from cellsolve.solvers.cell_master import CellMaster
+from cellsolve.solvers.cell_master import CellMaster, facets_around
 from cellsolve.solvers.conic import OutOfTime
 from cellsolve.solvers.frame import Frame
-from cellsolve.solvers.sliding import can_slide, slide
 
 LOSSES = ["squared", "absolute", "huber", "quantile", "logistic", "hinge", "squared_hinge", None]
 PENALTIES = ["variation", "slope", "l1", "label_noise"]
@@ -39,7 +39,7 @@ def test_all_cells_at_once_are_the_reference_program(loss, penalty):
     master = CellMaster(problem)
     inner = cells.interior_points()
     for sign in (1.0, -1.0):
-        master.add(inner, np.full(len(inner), sign))
+        master.add(inner, np.full((len(inner), 1), sign))
     assert len(master) == 2 * (len(cells) - 1)  # the cell without active points is of no use
     objective = master.solve().objective(problem)
     # ten times as many cells as neurons is hard on an interior-point method, exponential cones most of all
@@ -56,10 +56,10 @@ def test_known_cells_are_not_added_again_and_idle_ones_are_dropped():
     problem = _problem("squared", "variation")
     master = CellMaster(problem)
     theta = np.random.default_rng(1).standard_normal((40, 3))
-    first = master.add(theta, np.ones(40))
+    first = master.add(theta, np.ones((40, 1)))
     assert first == len(master) > 5
-    assert master.add(2.0 * theta, np.ones(40)) == 0
-    assert master.add(theta[:1], -np.ones(1)) == 1
+    assert master.add(2.0 * theta, np.ones((40, 1))) == 0
+    assert master.add(theta[:1], -np.ones((1, 1))) == 1
     objectives = []
     for _ in range(3):
         solution = master.solve()
@@ -73,28 +73,32 @@ def test_known_cells_are_not_added_again_and_idle_ones_are_dropped():
 def test_time_limit():
     problem = _problem("squared", "variation", n=60)
     master = CellMaster(problem)
-    master.add(np.random.default_rng(1).standard_normal((50, 3)), np.ones(50))
+    master.add(np.random.default_rng(1).standard_normal((50, 3)), np.ones((50, 1)))
     with pytest.raises(OutOfTime):
         master.solve(max_time=0.0)
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
-@pytest.mark.parametrize("loss", ["squared", "huber", "logistic", "squared_hinge"])
-def test_sliding_never_goes_up(loss, penalty):
-    problem = _problem(loss, penalty, n=30)
-    rng = np.random.default_rng(2)
-    theta = rng.standard_normal((6, 3))
-    theta /= problem.neuron_costs(theta)[:, None]
-    weights = rng.standard_normal((6, 1))
-    coefficients = np.zeros((problem.basis.shape[1], 1))
-    before = problem.objective_of(problem.responses(theta) @ weights, float(np.abs(weights).sum()))
-    landed, signs = slide(problem, theta, weights, coefficients)
-    assert can_slide(problem) and len(landed) == len(signs) <= 6
-    master = CellMaster(problem)
-    master.add(landed, signs)
-    solution = master.solve()
-    fit = problem.responses(solution.theta) @ solution.weights + problem.basis @ solution.coefficients
-    assert problem.objective_of(fit, float(np.abs(solution.weights).sum())) <= before * (1 + 1e-9)
+@pytest.mark.parametrize("d", [2, 3, 5])
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_facets_describe_the_cell(d, scale):
+    """They are the constraints without which some direction of the cell breaks them, as linear programs see it."""
+    rng = np.random.default_rng(d)
+    points = np.column_stack([rng.standard_normal((25, d)), np.ones(25)])
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    pointed = 0
+    for theta in scale * rng.standard_normal((12, d + 1)):
+        rows = facets_around(points, theta)
+        sides = np.where(points @ theta > 0, 1.0, -1.0)[:, None] * points
+
+        def least(row, others):
+            return linprog(row, A_ub=-others, b_ub=np.zeros(len(others)), bounds=(-1, 1), method="highs").fun
+
+        needed = {i for i in range(25) if least(sides[i], np.delete(sides, i, axis=0)) < -1e-9}
+        assert set(rows.tolist()) <= needed
+        if least(theta / scale, sides) > -1e-9:  # no direction of the cell turns away from theta
+            assert set(rows.tolist()) == needed
+            pointed += 1
+    assert pointed
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)

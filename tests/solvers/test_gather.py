@@ -33,7 +33,7 @@ def _solved(**statement):
     problem = frame.inside
     measure = solve(frame.original).measure
     master = CellMaster(problem)
-    master.add(frame.units.neurons_inside(measure.neurons), np.sign(measure.weights))
+    master.add(frame.units.neurons_inside(measure.neurons), np.sign(measure.weights)[:, None])
     solution = master.solve()
     near = np.repeat(solution.theta, 4, axis=0)
     near = near + 1e-7 * np.random.default_rng(1).standard_normal(near.shape)
@@ -93,7 +93,7 @@ def test_half_of_the_cells_are_enough_where_the_affine_part_is_free(loss, penalt
     cells = enumerate_cells(problem.lifted, fit_bias=False)
     master, inner = CellMaster(problem), cells.interior_points()
     for sign in (1.0, -1.0):
-        master.add(inner, np.full(len(inner), sign))
+        master.add(inner, np.full((len(inner), 1), sign))
     assert len(master) == len(cells) - 2  # of all, without the two in which the responses are linear
     reference = group_lasso(problem, cells=cells)
     reference.solve("CLARABEL")
