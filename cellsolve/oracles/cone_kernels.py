@@ -25,6 +25,8 @@ PLAIN, EUCLIDEAN, ABSOLUTE, LABEL_NOISE, FULL_LABEL_NOISE = 0, 1, 2, 3, 4
 #: cones on the stack: an edge halves at most 52 times before its midpoint is no float any more, and there are
 #: D (D - 1) / 2 edges; the largest D that finishes is about 8
 DEPTH = 1500
+#: linear majorants of a cone that are weighed against each other: D + 1 of them are enough, but come after others
+CORRAL = 20
 #: squared cosine of the angle, about a twentieth, above which violators are neighbours
 NEIGHBOUR = 0.9975
 
@@ -35,9 +37,14 @@ def workspace(D: int, kind: int, room: int):
     moments = np.zeros((DEPTH if kind >= LABEL_NOISE else 1, D, D))
     cones = np.empty((DEPTH, D, D)), np.empty((DEPTH, D, D)), np.empty((DEPTH, D)), moments, np.empty((DEPTH, 3))
     links = np.empty((DEPTH, 4), np.int64)
-    here = np.empty((D, D)), np.empty((D, D)), np.empty((D, D)), np.empty((D, D)), np.empty((D, D))
-    vectors = np.empty((13, D)), np.empty(3)
-    return points, cones, links, here, vectors
+    here = np.empty((D, D)), np.empty((D, D)), np.empty((D, D)), np.empty((D, D))
+    vectors = np.empty((12, D)), np.empty(3)
+    most = CORRAL + D
+    corral = (
+        *(np.empty((CORRAL, D)), np.empty((most, D + 1)), np.empty(most)),
+        *(np.zeros(D + 1), np.empty(D + 1), np.empty(D), np.empty(D)),
+    )
+    return points, cones, links, here, vectors, corral
 
 
 @njit(cache=True, nogil=True)
@@ -151,17 +158,23 @@ def _beyond(V, radius):
 
 
 @njit(cache=True, nogil=True)
-def _edge(V, Z, idx, lo, hi, alpha, t, bend):
+def _edge(V, Z, idx, lo, hi, alpha, t, bend, mu, both_kinds):
     """The edge on which phi bends most: convex points, concave points, and t times the bend of the length."""
     D = len(V)
     for i in range(D):
         fill(bend[i], 0.0)
     for q in range(lo, hi):
-        size = abs(alpha[idx[q]])
+        size = alpha[idx[q]]
+        if size < 0.0 and not both_kinds:
+            continue
+        size = abs(size)
         for i in range(D):
             for j in range(i):
                 if Z[q, i] * Z[q, j] < 0.0:
                     bend[i, j] += size * min(abs(Z[q, i]), abs(Z[q, j]))
+    total = 0.0
+    for i in range(D):
+        total += mu[i]
     best, first, second = -1.0, 0, 0
     for i in range(D):
         for j in range(i):
@@ -171,9 +184,140 @@ def _edge(V, Z, idx, lo, hi, alpha, t, bend):
                 two += V[j, c] * V[j, c]
                 both += (V[i, c] + V[j, c]) * (V[i, c] + V[j, c])
             value = bend[i, j] + t * (np.sqrt(one) + np.sqrt(two) - np.sqrt(both))
+            if not both_kinds:
+                value *= 1e-2 * total + min(mu[i], mu[j])
             if value > best:
                 best, first, second = value, i, j
     return first, second
+
+
+@njit(cache=True, nogil=True)
+def _prove_round(lifted, alpha, undecided, cone, limits, seen, violators, corral, mu, theta):
+    """Prove phi <= t |theta| on the cone, phi with its convex points interpolated, or show that this cannot be done.
+
+    The sup over the cone's unit ball of that concave function is the least length of G + sum_k beta_k W_k over
+    beta >= 0 and over the convex hull of the linear functions G that majorise it, one for each theta: the least point
+    of a polyhedron (Wolfe, 1976). A few G are held; the next belongs to the theta where the largest of those is.
+
+    Parameters
+    ----------
+    undecided, cone, limits, seen, violators, corral
+        idx, Z, lo, hi; V, W, active, base, convex, errors; level, t, rel, rounding; best, count; found, ratios; from
+        `workspace`.
+    mu, theta : (D,), (D,)
+        Filled.
+
+    Returns
+    -------
+    proven, pick, work, best, t, count
+        `pick` is the generator where the last G exceeds t |theta| most.
+    """
+    idx, Z, lo, hi = undecided
+    V, W, active, base, convex, errors = cone
+    level, t, rel, rounding = limits
+    best, count = seen
+    found, ratios = violators
+    held, rows, beta, target, residual, centre, concave = corral
+    D = len(V)
+    work, pick, scale = 0, 0, t
+    fill(mu, 1.0 / D)
+    for m in range(CORRAL):
+        work += hi - lo
+        value = size = 0.0
+        for c in range(D):
+            theta[c] = concave[c] = 0.0
+            for k in range(D):
+                theta[c] += mu[k] * V[k, c]
+            size += theta[c] * theta[c]
+        size = np.sqrt(size)
+        for k in range(D):
+            value += mu[k] * base[k]
+        for q in range(lo, hi):
+            z = 0.0
+            for k in range(D):
+                z += mu[k] * Z[q, k]
+            if z > 0.0:
+                i = idx[q]
+                value += alpha[i] * z
+                if alpha[i] < 0.0:
+                    for c in range(D):
+                        concave[c] += alpha[i] * lifted[i, c]
+        if size > 0.0 and value > level * size:
+            best, t, count = _record(value / size, theta, best, t, rel, count, found, ratios)
+        relaxed, worst = 0.0, -np.inf
+        for k in range(D):
+            top, inner = base[k] + convex[k], 0.0
+            for c in range(D):
+                top += concave[c] * V[k, c]
+                inner += theta[c] / size * V[k, c]
+            relaxed += mu[k] * top
+            excess = top + errors[k] - t * (inner - rounding * abs(inner))
+            if excess > worst:
+                worst, pick = excess, k
+        if worst <= 0.0:
+            return True, pick, work, best, t, count
+        if relaxed > t * size:
+            break
+        if m == 0:
+            for k in range(D):
+                centre[k] = theta[k] / size
+                length = 0.0
+                for c in range(D):
+                    length += W[k, c] * W[k, c]
+                for c in range(D):
+                    rows[k, c] = W[k, c] / np.sqrt(length)
+                rows[k, D] = 0.0
+        length = 0.0
+        for c in range(D):
+            held[m, c] = concave[c]
+            rows[D + m, c] = active[c] + concave[c]
+            for k in range(D):
+                rows[D + m, c] += W[k, c] * convex[k]
+            length += rows[D + m, c] ** 2
+        if m == 0:  # the last coordinate stands for the sum of the weights of the G, which is to be one
+            scale = max(np.sqrt(length), t)
+            if scale == 0.0:
+                scale = 1.0
+            target[D] = -scale
+        rows[D + m, D] = scale
+        length = np.sqrt(length + scale * scale)
+        for c in range(D + 1):
+            rows[D + m, c] /= length
+        cone_residual(rows, D + m + 1, target, beta, residual)
+        total = length = 0.0
+        fill(concave, 0.0)
+        for j in range(m + 1):
+            share = beta[D + j] * rows[D + j, D]
+            total += share
+            for c in range(D):
+                concave[c] += share * held[j, c]
+        if not total > 0.0:
+            break
+        for c in range(D):
+            concave[c] /= total
+            residual[c] *= scale / total
+            length += residual[c] * residual[c]
+        length = np.sqrt(length)
+        if length <= t:
+            # t g with |g| <= 1: the least point, and what is missing in a direction where all generators gain
+            worst = -np.inf
+            for k in range(D):
+                top, inner, size = base[k] + convex[k], 0.0, 0.0
+                for c in range(D):
+                    top += concave[c] * V[k, c]
+                    inner += (residual[c] + (t - length) * centre[c]) * V[k, c]
+                    size += V[k, c] * V[k, c]
+                worst = max(worst, top + errors[k] + t * rounding * np.sqrt(size) - inner)
+            if worst <= 0.0:
+                return True, pick, work, best, t, count
+        if length <= 1e-12 * t:
+            break
+        for k in range(D):
+            mu[k] = 0.0
+            for c in range(D):
+                mu[k] += W[k, c] * residual[c] / length
+            mu[k] = max(mu[k], 0.0)
+    return False, pick, work, best, t, count
 
 
 @njit(cache=True, nogil=True)
@@ -233,17 +377,17 @@ def search_cone(
         and points visited; rows of `found`.
     """
     n, D = lifted.shape
-    points, cones, links, here, vectors = space
+    points, cones, links, here, vectors, corral = space
     idx, Z = points
     # the stack: generators, their inverse, the sum of alpha x~ over active points, moments, masses (over active points:
     # sum alpha_+^2, largest alpha_+ / |x~|, sum |x~|^2), and in `links` the list of undecided points that a cone shares
     # with its sibling, with the two generators of the edge that was halved
     all_V, all_W, all_sum, all_moment, all_mass = cones
-    V, W, moment, rows, bend = here
+    V, W, moment, bend = here
     vector, mass = vectors
     active, base, convex, errors, h, d_w = vector[0], vector[1], vector[2], vector[3], vector[4], vector[5]
     mu, theta, g, loose = vector[6], vector[7], vector[8], vector[9]
-    concave, mean_concave, beta = vector[10], vector[11], vector[12]
+    concave, mean_concave = vector[10], vector[11]
     for i in range(n):
         idx[i] = i
         for k in range(D):
@@ -261,7 +405,8 @@ def search_cone(
             fill(all_moment[0, k], 0.0)
     fill(all_mass[0], 0.0)
     links[0, 0], links[0, 1], links[0, 2], links[0, 3] = 0, n, -1, -1
-    top, nodes, work, count, finished, best, t = 1, 0, 0, 0, 1, 0.0, level
+    top, nodes, work, finished, best, t = 1, 0, 0, 1, 0.0, level
+    count = np.int64(0)  # a plain 0 is a type of its own, and all that takes it would be compiled twice
     while top > 0:
         if work >= max_work or stop[0]:
             return t, best, nodes, work, count, 0
@@ -334,7 +479,13 @@ def search_cone(
         fill(mean_concave, 0.0)
         proven = False
         noise = 0.0
-        for step in range(steps if end > hi else 1):
+        if kind == PLAIN:
+            proven, pick, more, best, t, count = _prove_round(
+                *(lifted, alpha, (idx, Z, hi, end), (V, W, active, base, convex, errors)),
+                *((level, t, rel, rounding), (best, count), (found, ratios), corral, mu, theta),
+            )
+            work += more
+        for step in range(0 if kind == PLAIN else steps if end > hi else 1):
             work += end - hi
             w, value, cost = _evaluate(
                 lifted, alpha, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
@@ -362,30 +513,11 @@ def search_cone(
             for k in range(D):
                 mu[k] *= 1 - 1 / (step + 2.0)
             mu[pick] += 1 / (step + 2.0)
-        if not proven and kind == PLAIN:
-            # the best g for this majorant: the linear function with values h, projected on the cone
-            for c in range(D):
-                theta[c] = active[c] + mean_concave[c]
-                for k in range(D):
-                    theta[c] += W[k, c] * convex[k]
-            for k in range(D):
-                length = 0.0
-                for c in range(D):
-                    length += W[k, c] * W[k, c]
-                for c in range(D):
-                    rows[k, c] = W[k, c] / np.sqrt(length)
-            length = cone_residual(rows, theta, beta, g)
-            if 0.0 < length <= t:
-                proven = True
-                for k in range(D):
-                    inner = 0.0
-                    for c in range(D):
-                        inner += g[c] / length * V[k, c]
-                    if h[k] + errors[k] + t * rounding * abs(inner) > t * inner:
-                        proven = False
         if proven:
             continue
 
+        # else halve an edge
+        first, second = _edge(V, Z, idx, hi, end, alpha, t, bend, mu, kind != PLAIN)
         # the worst generator may violate though no point inside did: without it the search would trace the border of
         # {phi > t w} for ever
         fill(mu, 0.0)
@@ -396,8 +528,6 @@ def search_cone(
         if cost > 0.0 and value > level * cost:
             best, t, count = _record(value / cost, theta, best, t, rel, count, found, ratios)
 
-        # else halve an edge
-        first, second = _edge(V, Z, idx, hi, end, alpha, t, bend)
         exact = first != second and top + 2 <= DEPTH
         for c in range(D):
             total = V[first, c] + V[second, c]

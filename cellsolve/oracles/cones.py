@@ -10,7 +10,7 @@ import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.oracles.ascent import AscentOracle
-from cellsolve.oracles.cone_kernels import search_cone, workspace
+from cellsolve.oracles.cone_kernels import PLAIN, search_cone, workspace
 from cellsolve.oracles.pricing import Oracle, Pricing, spread
 from cellsolve.oracles.threads import each
 from cellsolve.potentials import UNIT
@@ -33,7 +33,7 @@ MOST = 1000
 CLIMBED = 300
 #: a supremum above the level is proven to this share of its excess
 ROUGH = 0.2
-#: accuracy of a first search, which finds what violates before a close one may take long beside it
+#: accuracy of a first search where a close one may take long: it finds what violates first
 FIRST = 1e-4
 #: largest D that branch and bound is tried for: it starts from 2^D orthants, and the visits grow faster than that
 MOST_COORDINATES = 8
@@ -91,7 +91,8 @@ class ConeOracle(Oracle):
         supremum, finished = start.supremum, False
         end = time.monotonic() + min(max_time, LONGEST)
         self.nodes = 0
-        for accuracy in sorted({wanted, max(FIRST, wanted)}, reverse=True):
+        first = wanted if self.ascents.kind == PLAIN else max(FIRST, wanted)
+        for accuracy in sorted({wanted, first}, reverse=True):
             search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
             search.run(end - time.monotonic())
             self.nodes += search.nodes

@@ -43,9 +43,12 @@ def norm(v):
 
 
 @njit(cache=True, nogil=True)
-def cone_residual(H, p, beta, residual):
-    """Minimise |p + H^T beta| over beta >= 0 (Lawson and Hanson); fill beta (k,), residual (D,), return its length."""
-    k, D = H.shape
+def cone_residual(H, k, p, beta, residual):
+    """Minimise |p + H^T beta| over beta >= 0 (Lawson and Hanson), H the first k rows.
+
+    Fills beta (k,), residual (D,), and returns its length.
+    """
+    D = H.shape[1]
     fill(beta, 0.0)
     copy(residual, p)
     size = norm(p)
@@ -56,7 +59,7 @@ def cone_residual(H, p, beta, residual):
     Q = np.empty((D, D))
     R = np.zeros((D, D))
     z = np.empty(D)
-    count = 0
+    first = count = np.int64(0)
     for _ in range(20 * (k + D)):
         if count == D:
             break
@@ -72,12 +75,11 @@ def cone_residual(H, p, beta, residual):
             break
         passive[count] = pick
         used[pick] = True
+        first = count
         count += 1
         while True:
-            independent = _orthonormalise(H, passive, count, Q, R)
-            if not independent:  # only the newest row can be the one; leave it marked used
-                count -= 1
-                _orthonormalise(H, passive, count, Q, R)
+            if not _orthonormalise(H, passive, first, count, Q, R):
+                count -= 1  # only the newest row can depend on the others; leave it marked used
             for a in range(count):
                 z[a] = 0.0
                 for c in range(D):
@@ -103,6 +105,7 @@ def cone_residual(H, p, beta, residual):
             used[passive[leave]] = False
             for a in range(leave, count - 1):
                 passive[a] = passive[a + 1]
+            first = leave
             count -= 1
             if count == 0:
                 break
@@ -124,10 +127,13 @@ def cone_residual(H, p, beta, residual):
 
 
 @njit(cache=True, nogil=True)
-def _orthonormalise(H, passive, count, Q, R):
-    """Gram-Schmidt, twice, of the passive rows: H_passive = R^T Q. False where the last row depends on the others."""
+def _orthonormalise(H, passive, first, count, Q, R):
+    """Gram-Schmidt, twice, of the passive rows from `first` on: H_passive = R^T Q.
+
+    False where the last row depends on the others.
+    """
     D = H.shape[1]
-    for a in range(count):
+    for a in range(first, count):
         for c in range(D):
             Q[a, c] = H[passive[a], c]
         for b in range(a):
@@ -222,11 +228,11 @@ def round_value(H, H_error, weights, T, q, slack, beta, p, residual):
     p_error = _pull(T, q, slack, weights, 1.0, p)
     last = len(p) - 1
     if weights[last] >= 1.0:
-        cone_residual(H, p, beta, residual)
+        cone_residual(H, len(H), p, beta, residual)
         return _from_multipliers(H, H_error, weights, p, p_error, beta, residual)
     wanted = p[last]
     for _ in range(4):
-        cone_residual(H, p, beta, residual)
+        cone_residual(H, len(H), p, beta, residual)
         p[last] = wanted + residual[last]
     p[last] = wanted
     _, error = _from_multipliers(H, H_error, weights, p, p_error, beta, residual)
@@ -280,7 +286,7 @@ def ray_suprema(indptr, rows, row_errors, weights, linear, q, slack, start, rati
             for c in range(D):
                 p[c] = q[s, c] - ratio * linear[s, c]
                 p_error += slack[s, c] + 2 * UNIT * (abs(q[s, c]) + ratio)
-            cone_residual(H, p, beta[: len(H)], residual)
+            cone_residual(H, len(H), p, beta[: len(H)], residual)
             size, errors[s] = _from_multipliers(H, H_error, weights, p, p_error, beta[: len(H)], residual)
             cost = 0.0
             for c in range(D):
