@@ -8,8 +8,10 @@ and the dual objective is evaluated in rationals, so that the bound holds for th
 from __future__ import annotations
 
 import json
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from cellsolve.problem import Problem
 from cellsolve.replacing import replacing
 
 FORMAT = "cellsolve-certificate-1"
+#: cones that a file may list: far more than a solve visits, and no more than fits in memory
+MOST_CONES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,9 @@ class Certificate:
     data : str, optional
         `fingerprint` of the X and y that it was made for. No part of the proof, which holds for whatever data it is
         checked on.
+    tree, scales : bytes and tuple of int, optional
+        The branch and bound over cones that proved `supremum`: a byte a cone, on orthants with generators
+        +-2^scales_c. Without it the supremum was proven over a list of all cells, or by a bound that needs none.
     """
 
     alpha: Array
@@ -64,6 +71,8 @@ class Certificate:
     free: str
     fit_bias: bool
     data: str | None = None
+    tree: bytes | None = field(default=None, repr=False)
+    scales: tuple[int, ...] = ()
 
     @property
     def gap(self) -> float:
@@ -88,7 +97,7 @@ class Certificate:
         """Return the verifier's verdict: ``ok``, ``reason`` and ``method``."""
         from cellsolve.verify import Claim, verify
 
-        verdict = verify(Claim(**{field.name: getattr(self, field.name) for field in fields(Claim)}), X, y)
+        verdict = verify(Claim(**{entry.name: getattr(self, entry.name) for entry in fields(Claim)}), X, y)
         if not verdict.ok and self._is_of_other_data(X, y):
             return replace(verdict, reason=f"{verdict.reason}; X and y are not the data that it was made for")
         return verdict
@@ -119,7 +128,8 @@ class Certificate:
 
     def save(self, path: str | Path) -> None:
         """Write a JSON file, which appears when it is whole; floats are read back bit for bit."""
-        content = {"format": FORMAT} | asdict(self) | {"alpha": self.alpha.tolist()}
+        tree = None if self.tree is None else b64encode(zlib.compress(self.tree, 9)).decode()
+        content = {"format": FORMAT} | asdict(self) | {"alpha": self.alpha.tolist(), "tree": tree}
         with replacing(path) as draft:
             draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
@@ -140,8 +150,11 @@ class Certificate:
                 raise ValueError(f"its format is not {FORMAT!r}")
             content["alpha"] = np.array(content["alpha"], dtype=np.float64)
             content["rows"] = tuple(tuple(row) if isinstance(row, list) else row for row in content["rows"])
-            return cls(**{field.name: content[field.name] for field in fields(cls) if field.name in content})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if content.get("tree") is not None:
+                content["tree"] = _expanded(b64decode(content["tree"], validate=True))
+            content["scales"] = tuple(content.get("scales", ()))
+            return cls(**{entry.name: content[entry.name] for entry in fields(cls) if entry.name in content})
+        except (zlib.error, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is not a certificate saved by cellsolve ({error}).") from error
 
     def __repr__(self) -> str:
@@ -149,6 +162,15 @@ class Certificate:
             f"Certificate(objective={self.objective:.9g}, lower_bound={self.lower_bound:.9g}, "
             f"excess={self.excess:.2g}, supremum={self.supremum:.9g})"
         )
+
+
+def _expanded(packed: bytes) -> bytes:
+    """Unpack a tree, of a size that a proof may have."""
+    unpacker = zlib.decompressobj()
+    tree = unpacker.decompress(packed, MOST_CONES)
+    if not unpacker.eof:
+        raise ValueError("its tree is cut off, or too large")
+    return tree
 
 
 def relative_gap(objective: float, lower_bound: float, scale: float = 0.0) -> float:

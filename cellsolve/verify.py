@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellsolve.data import Array, as_points, as_targets, lift
-from cellsolve.verify_suprema import Ints, Refused, prove_supremum, solve, to_integers
+from cellsolve.verify_cones import EXACT, replay
+from cellsolve.verify_integers import Ints, Refused, solve, to_integers
+from cellsolve.verify_suprema import prove_supremum
 
 #: the parameters that each loss and penalty must come with, or may
 _LOSSES: dict[str, set[str]] = {
@@ -67,6 +69,9 @@ class Claim:
         of the cells that meet there.
     free : {"none", "constant", "affine"}
     fit_bias : bool
+    tree, scales : bytes, tuple of int, optional
+        Branch and bound over cones that shows the supremum (`cellsolve.verify_cones.replay`); without it all cells are
+        looked at.
     """
 
     alpha: NDArray[np.float64]
@@ -80,6 +85,8 @@ class Claim:
     penalty_params: Mapping[str, Any] = field(default_factory=dict)
     free: str = "none"
     fit_bias: bool = True
+    tree: bytes | None = None
+    scales: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,16 +95,17 @@ class Verdict:
 
     ok: bool
     reason: str
-    method: str = "exact rationals"
+    method: str = EXACT
 
     def __bool__(self) -> bool:
         return self.ok
 
 
 def verify(claim: Claim, X: ArrayLike, y: ArrayLike, *, progress: Callable[[int, int], Any] | None = None) -> Verdict:
-    """Prove or refuse a claim about the data, in exact rational arithmetic.
+    """Prove or refuse a claim about the data, exactly.
 
-    Every cell is looked at, up to 300,000 of them.
+    A tree of cones is replayed, in floats with bounds on their rounding where it is long. Without one every cell is
+    looked at, up to 300,000 of them.
 
     Parameters
     ----------
@@ -120,15 +128,15 @@ def verify(claim: Claim, X: ArrayLike, y: ArrayLike, *, progress: Callable[[int,
     True
     """
     try:
-        _prove(claim, X, y, progress)
+        method = _prove(claim, X, y, progress)
     except Refused as refusal:
         return Verdict(False, str(refusal))
     except (ArithmeticError, ValueError) as error:  # floats, which only guess, cannot hold the numbers
         return Verdict(False, f"could not be decided: {error}")
-    return Verdict(True, "proven")
+    return Verdict(True, "proven", method)
 
 
-def _prove(claim: Claim, X: ArrayLike, y: ArrayLike, progress: Callable[[int, int], Any] | None) -> None:
+def _prove(claim: Claim, X: ArrayLike, y: ArrayLike, progress: Callable[[int, int], Any] | None) -> str:
     try:
         points = as_points(X)
         targets = as_targets(y, len(points))
@@ -155,16 +163,12 @@ def _prove(claim: Claim, X: ArrayLike, y: ArrayLike, progress: Callable[[int, in
     value = _dual_value(exact, denominator, targets.reshape(len(points), -1), claim, loss_params)
     if not value >= claim.lower_bound:
         raise Refused(f"the dual objective is below the claimed {claim.lower_bound!r}")
-    prove_supremum(
-        exact,
-        denominator,
-        claim.supremum,
-        points,
-        fit_bias=bool(claim.fit_bias),
-        penalty=claim.penalty,
-        full=bool(penalty_params.get("full", False)),
-        progress=progress,
-    )
+    statement = {"fit_bias": bool(claim.fit_bias), "penalty": claim.penalty, "progress": progress}
+    if claim.tree is not None:
+        return replay(exact, denominator, claim.supremum, points, claim.tree, claim.scales, **statement)
+    full = bool(penalty_params.get("full", False))
+    prove_supremum(exact, denominator, claim.supremum, points, full=full, **statement)
+    return EXACT
 
 
 def _is_number(value: object) -> bool:

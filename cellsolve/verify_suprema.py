@@ -17,12 +17,12 @@ from itertools import chain, product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cellsolve.cells import CellArrangement, count_cells, enumerate_cells
 from cellsolve.cells.predicates import signs
 from cellsolve.data import Array
 from cellsolve.verify_crude import crude_supremum
+from cellsolve.verify_integers import Ints, Refused, dot, is_copositive, solve, to_integers
 
 MAX_CELLS = 300_000
 #: cones of output directions that may be looked at in one cell
@@ -32,80 +32,6 @@ _BLOCK = 4096
 _ROUNDING_BITS = 120
 #: how strongly a float guess insists on equations that have to hold exactly
 _INSISTENCE = (1e4, 1e7, 1e1)
-
-Ints = NDArray[np.object_]
-
-
-class Refused(Exception):
-    """The claim is wrong, or could not be proven; the text says why."""
-
-
-# -- integers -----------------------------------------------------------------------------------------------------
-
-
-def to_integers(values: Array) -> tuple[Ints, int]:
-    """Return integers and one power of two, positive, with values = integers / power exactly."""
-    ratios = [float(value).as_integer_ratio() for value in values.ravel()]
-    common = max((denominator for _, denominator in ratios), default=1)
-    integers = np.empty(len(ratios), dtype=object)
-    integers[:] = [numerator * (common // denominator) for numerator, denominator in ratios]
-    return integers.reshape(values.shape), common
-
-
-def solve(matrix: Sequence[Sequence[int]], right: Sequence[Sequence[int]]) -> tuple[list[list[int]], int, int] | None:
-    """Solve matrix @ x = right in integers by fraction-free Gauss-Jordan elimination (Bareiss, 1968).
-
-    Returns
-    -------
-    tuple (x, d, rank) with matrix @ x = d * right and d > 0, entries without a pivot being 0; None if unsolvable.
-    """
-    rows = [[*a, *b] for a, b in zip(matrix, right, strict=True)]
-    width = len(matrix[0]) if len(matrix) else 0
-    pivots: list[int] = []
-    previous = 1
-    for column in range(width):
-        rank = len(pivots)
-        place = next((i for i in range(rank, len(rows)) if rows[i][column]), None)
-        if place is None:
-            continue
-        rows[rank], rows[place] = rows[place], rows[rank]
-        top, pivot = rows[rank], rows[rank][column]
-        for i, row in enumerate(rows):
-            if i != rank:
-                factor = row[column]
-                rows[i] = [(pivot * a - factor * b) // previous for a, b in zip(row, top, strict=True)]
-        pivots.append(column)
-        previous = pivot
-    if any(any(row[width:]) for row in rows[len(pivots) :]):
-        return None
-    sign = 1 if previous > 0 else -1
-    solution = [[0] * (len(right[0]) if len(right) else 0) for _ in range(width)]
-    for row, column in zip(rows, pivots, strict=False):
-        solution[column] = [sign * entry for entry in row[width:]]
-    return solution, sign * previous, len(pivots)
-
-
-def _is_copositive(matrix: list[list[int]]) -> bool:
-    """Whether x^T C x >= 0 for all x >= 0 is seen from C, or C without its positive couplings, being semidefinite."""
-    negative = [[entry if i == j else min(entry, 0) for j, entry in enumerate(row)] for i, row in enumerate(matrix)]
-    return _is_semidefinite(negative) or _is_semidefinite(matrix)
-
-
-def _is_semidefinite(matrix: list[list[int]]) -> bool:
-    while matrix:
-        pivot, *coupling = matrix[0]
-        if pivot < 0 or (pivot == 0 and any(coupling)):
-            return False
-        rest = [row[1:] for row in matrix[1:]]
-        if pivot:
-            rest = [[pivot * e - a * b for e, b in zip(row, coupling)] for row, a in zip(rest, coupling)]
-        matrix = rest
-    return True
-
-
-def _dot(a: Sequence[int], b: Sequence[int]) -> int:
-    return sum(p * q for p, q in zip(a, b, strict=True))
-
 
 # -- the cells ----------------------------------------------------------------------------------------------------
 
@@ -154,7 +80,7 @@ class _Vertex:
 
     def height(self) -> Fraction:
         """The square of the bound."""
-        return Fraction(_dot(self.theta, self.weighted), self.d**2)
+        return Fraction(dot(self.theta, self.weighted), self.d**2)
 
 
 @dataclass
@@ -172,7 +98,7 @@ class _Cell:
 
     def bound(self, u: list[int]) -> _Vertex | None:
         """Return the best bound found for direction u."""
-        q = [_dot(row, u) for row in self.Q]
+        q = [dot(row, u) for row in self.Q]
         return self._bound_l1(u, q) if self.W is None else self._bound_quadratic(u, q, self.W)
 
     def gram(self, vertices: Sequence[_Vertex]) -> list[list[int]]:
@@ -181,7 +107,7 @@ class _Cell:
         C_jk = limit <u_j, u_k> - <z_j, z_k>, z_k the dual vector of the bound for u_k; for the l1 norm its max-norm.
         """
         p, q = self.limit.numerator, self.limit.denominator
-        return [[p * a.d * b.d * _dot(a.u, b.u) - q * _dot(a.theta, b.weighted) for b in vertices] for a in vertices]
+        return [[p * a.d * b.d * dot(a.u, b.u) - q * dot(a.theta, b.weighted) for b in vertices] for a in vertices]
 
     def _bound_quadratic(self, u: list[int], q: list[int], W: list[list[int]]) -> _Vertex | None:
         """Minimise theta^T W theta over W theta = q + G^T beta, beta >= 0, by an active-set method in integers.
@@ -219,8 +145,8 @@ class _Cell:
             theta, beta = values[: len(q)], values[len(q) :]
             if min(beta, default=0) >= 0:
                 feasible = {j: Fraction(b, d) for j, b in zip(support, beta)}
-                best = _Vertex(u, theta, [_dot(row, theta) for row in W], d)
-                slack = [_dot(g, theta) for g in self.G]
+                best = _Vertex(u, theta, [dot(row, theta) for row in W], d)
+                slack = [dot(g, theta) for g in self.G]
                 if min(slack, default=0) >= 0:
                     return best, True
                 support.append(slack.index(min(slack)))
@@ -269,7 +195,7 @@ class _Cell:
         for attempts_left in (2, 1, 0):
             theta = [entry + sum(b * g[i] for b, g in zip(beta, self.G)) for i, entry in enumerate(target)]
             height = max(map(abs, theta))
-            if not attempts_left or not self.G or height**2 <= self.limit * (_dot(u, u) << 2 * shift):
+            if not attempts_left or not self.G or height**2 <= self.limit * (dot(u, u) << 2 * shift):
                 break
             step = _chebyshev(self.G, size, theta, [-b * s / height for b, s in zip(beta, size)])
             beta = [max(0, b + int(Fraction(e) * height / s)) for b, e, s in zip(beta, step, size)]
@@ -387,7 +313,7 @@ def _failure(cell: _Cell) -> str | None:
         gram = cell.gram(kept)
         if len(kept) < len(cone) or any(row[k] < 0 for k, row in enumerate(gram)):
             return "is above it"
-        if _is_copositive(gram):
+        if is_copositive(gram):
             continue
         if looked_at >= MAX_CONES:
             return "could not be decided"
@@ -405,7 +331,7 @@ def _output_axes(Q: list[list[int]]) -> list[list[int]]:
     axes: list[list[int]] = []
     for row in Q:
         for axis in axes:
-            length, along = _dot(axis, axis), _dot(axis, row)
+            length, along = dot(axis, axis), dot(axis, row)
             row = [length * a - along * b for a, b in zip(row, axis, strict=True)]
         divisor = math.gcd(*row)
         if divisor:
@@ -424,7 +350,7 @@ def _longest_edge(directions: list[list[int]]) -> tuple[int, int]:
 
 def _middle(a: list[int], b: list[int]) -> list[int]:
     """About the bisector: the sum, after a power of two has made the lengths comparable."""
-    shift = (_dot(a, a).bit_length() - _dot(b, b).bit_length()) // 2
+    shift = (dot(a, a).bit_length() - dot(b, b).bit_length()) // 2
     if shift < 0:
         a, b, shift = b, a, -shift
     return [p + (q << shift) for p, q in zip(a, b, strict=True)]

@@ -9,7 +9,7 @@ import pytest
 from claims import PENALTIES, basis_of, check_both_ways, data, lifted_of, make_claim
 
 from cellsolve.verify import Claim, verify
-from cellsolve.verify_suprema import solve
+from cellsolve.verify_integers import solve
 
 # -- true claims, and a little more than the truth ----------------------------------------------------------------
 

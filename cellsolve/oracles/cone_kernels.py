@@ -340,6 +340,7 @@ def search_cone(
     stop,
     found,
     ratios,
+    tree,
 ):
     """Prove phi <= t w on the cone of the rows of `root`, t >= level as small as may be, or find what violates it.
 
@@ -369,12 +370,15 @@ def search_cone(
         Set from outside to end the search.
     found, ratios : (K, D), (K,)
         Filled with neurons above the level, and their phi / w.
+    tree : (.,) uint8
+        Filled with an entry a cone, in the order in which they are searched: 0 where it was proven, else one more than
+        the number of the edge that was halved, i (i - 1) / 2 + j for generators i > j. The half without j comes first.
 
     Returns
     -------
     t, best, nodes, work, count, finished
-        The bound, proven where `finished` is 1 (0: given up, -1: no room for the lists); the largest ratio seen; cones
-        and points visited; rows of `found`.
+        The bound, proven where `finished` is 1 (0: given up, -1: no room for the lists or the tree); the largest ratio
+        seen; cones and points visited; rows of `found`.
     """
     n, D = lifted.shape
     points, cones, links, here, vectors, corral = space
@@ -410,7 +414,10 @@ def search_cone(
     while top > 0:
         if work >= max_work or stop[0]:
             return t, best, nodes, work, count, 0
+        if nodes >= len(tree):
+            return t, best, nodes, work, count, -1
         top -= 1
+        tree[nodes] = 0
         nodes += 1
         for k in range(D):
             copy(V[k], all_V[top, k])
@@ -535,6 +542,7 @@ def search_cone(
         if not exact:
             finished = 0
             continue
+        tree[nodes - 1] = 1 + first * (first - 1) // 2 + second
         for child in range(2):
             new, other = (first, second) if child == 0 else (second, first)
             for k in range(D):

@@ -88,7 +88,7 @@ class ConeOracle(Oracle):
         floor = max(level, best, self._far(alpha, correction), FLOOR * start.supremum)
         # far from the level there is no need to know the supremum to the last digits
         wanted = max(self.accuracy, ROUGH * (best / level - 1) if level > 0 else 0.0)
-        supremum, finished = start.supremum, False
+        supremum, finished, tree = start.supremum, False, None
         end = time.monotonic() + min(max_time, LONGEST)
         self.nodes = 0
         first = wanted if self.ascents.kind == PLAIN else max(FIRST, wanted)
@@ -99,14 +99,14 @@ class ConeOracle(Oracle):
             theta += search.theta
             ratios += search.ratios
             finished = search.finished
-            if finished:
-                supremum = min(supremum, search.reached * (1 + 4 * UNIT))
+            if finished and search.reached < supremum:
+                supremum, tree = search.reached * (1 + 4 * UNIT), b"".join(search.trees)
             violated = level > 0 and any((values > max(level, best)).any() for values in search.ratios)
             if not finished or violated:
                 break
         found, values = self._best(np.concatenate(theta), np.concatenate(ratios), alpha, level)
         self.ascents.start_from(found)
-        return Pricing(supremum, found, values, exhaustive=finished)
+        return Pricing(supremum, found, values, exhaustive=finished, tree=tree)
 
     def _best(self, theta: Array, ratios: Array, alpha: Array, level: float) -> tuple[Array, Array]:
         """Return where ascents take the largest violators that are apart from each other."""
@@ -143,7 +143,9 @@ class _Search:
         ascents = oracle.ascents
         self.fixed = ascents.kind, ascents.M, oracle.radius, ascents.sizes, slack, oracle.rounding
         orthants = [np.diag(signs) for signs in itertools.product((1.0, -1.0), repeat=lifted.shape[1])]
-        self.tasks = [(sign * column, sign * column + room, root) for sign in (1.0, -1.0) for root in orthants]
+        cases = [(sign * column, sign * column + room, root) for sign in (1.0, -1.0) for root in orthants]
+        self.tasks = [(number, *case) for number, case in enumerate(cases)]
+        self.trees = [b""] * len(cases)
         self.stop = np.zeros(1, dtype=np.uint8)
         self.lock = Lock()
 
@@ -161,7 +163,7 @@ class _Search:
             timer.cancel()
         self.finished = self.finished and not self.stop[0]
 
-    def _orthant(self, signed: Array, upper: Array, root: Array) -> None:
+    def _orthant(self, number: int, signed: Array, upper: Array, root: Array) -> None:
         if not self.finished or self.stop[0]:
             return
         lifted, kind = self.oracle.problem.lifted, self.oracle.ascents.kind
@@ -170,7 +172,8 @@ class _Search:
         # no orthant takes most of what there is: the others are no easier
         limit, room, state = max(1, self.left // 4), 8 * len(lifted) + 1000, -1
         while state < 0:
-            limits = self.accuracy, STEPS, limit, workspace(D, kind, room), self.stop, found, values
+            tree = np.empty(room, np.uint8)
+            limits = self.accuracy, STEPS, limit, workspace(D, kind, room), self.stop, found, values, tree
             answer = search_cone(lifted, signed, upper, root, *self.fixed, self.reached, *limits)
             reached, _, nodes, work, count, state = answer
             room *= 4
@@ -179,5 +182,6 @@ class _Search:
             self.left -= work
             self.finished = self.finished and state == 1
             self.nodes += nodes
+            self.trees[number] = tree[:nodes].tobytes()
             self.theta.append(found[:count])
             self.ratios.append(values[:count])

@@ -25,12 +25,15 @@ class Pricing:
         Their ||phi_alpha|| / w.
     exhaustive : bool
         Whether every neuron was looked at, so that no neuron found above the level means that there is none.
+    tree : bytes, optional
+        The branch and bound that proved the supremum, where one did: a byte a cone, as `search_cone` lists them.
     """
 
     supremum: float
     theta: Array
     ratios: Array
     exhaustive: bool
+    tree: bytes | None = None
 
 
 class Oracle(ABC):

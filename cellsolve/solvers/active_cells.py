@@ -60,5 +60,6 @@ def _better(problem: Problem, first: Outcome, second: Outcome) -> Outcome:
         alpha=lower.alpha,
         lower_bound=lower.lower_bound,
         supremum=lower.supremum,
+        tree=lower.tree,
         history=history,
     )

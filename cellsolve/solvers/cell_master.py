@@ -10,12 +10,17 @@ from scipy import sparse
 from cellsolve.data import Array
 from cellsolve.problem import Problem
 from cellsolve.solvers.conic import MasterSolution, loss_block, run_clarabel, whitening, widen
+from cellsolve.solvers.gram import CellGram
 from cellsolve.solvers.sliding import Slide, can_slide
 
 #: a neuron may be on the wrong side of a point by this share of |theta| |x~|: what a convex solver leaves of a facet
 OUTSIDE = 1e-9
 #: rows that a cell starts with, and gets at most in one round, by dimension: as many as meet in a corner, and some more
 ROWS = 2
+#: points, by dimension, among which facets are looked for at first: those nearest to the neuron
+NEAR = 50
+#: a point that is nearer, as a share of its length, is taken to be that far: a hull needs finite points
+THIN = 1e-12
 #: rounds of rows; nearly all programs need fewer than ten, and a neuron that is still outside is only a little worse
 ROUNDS = 30
 #: cells lighter than this share of the norm are at zero
@@ -46,6 +51,7 @@ class CellMaster:
         self.rows: list[np.ndarray] = []
         self.live = np.zeros(0, dtype=bool)
         self.known: set[bytes] = set()
+        self.gram = CellGram(self.points, problem.basis, problem.targets[:, 0])
 
     def __len__(self) -> int:
         return len(self.signs)
@@ -104,6 +110,7 @@ class CellMaster:
         keep = self.live
         for k in np.flatnonzero(~keep):
             self.known.discard(_key(self.patterns[k], self.signs[k]))
+        self.gram.keep(keep)
         self.patterns, self.signs, self.live = self.patterns[keep], self.signs[keep], self.live[keep]
         self.rows = [rows for rows, kept in zip(self.rows, keep, strict=True) if kept]
 
@@ -142,23 +149,24 @@ class CellMaster:
         problem = self.problem
         K, (n, D) = len(self.signs), self.points.shape
         k = problem.basis.shape[1]
-        blocks = [sign * s[:, None] * self.points for sign, s in zip(self.signs, self.patterns, strict=True)]
-        F = np.hstack([*blocks, problem.basis])
+        width = K * D + k
         targets = problem.targets[:, 0]
-        gram = not problem.interpolates and problem.loss.name == "squared" and F.shape[1] <= n
+        gram = not problem.interpolates and problem.loss.name == "squared" and width <= n
         block = None if gram or problem.interpolates else loss_block(problem)
         head = 0 if block is None else block.size
         cones = _Cones(problem, self.patterns, self.W)
-        size = head + F.shape[1] + cones.extra
+        size = head + width + cones.extra
         quadratic: sparse.spmatrix = sparse.csc_matrix((size, size))
         cost = np.zeros(size)
         rows, bounds, kinds = [], [], []
         if gram:
             upper = np.zeros((size, size))
-            upper[: F.shape[1], : F.shape[1]] = np.triu(F.T @ F / n)
+            inner, right = self.gram.update(self.patterns, self.signs)
+            upper[:width, :width] = np.triu(inner)
             quadratic = sparse.csc_matrix(upper)
-            cost[: F.shape[1]] = -F.T @ targets / n
+            cost[:width] = -right
         else:
+            F = self._columns()
             if block is not None:
                 quadratic = sparse.diags(np.append(block.quadratic, np.zeros(size - head)), format="csc")
                 cost[:head] = block.linear
@@ -184,7 +192,7 @@ class CellMaster:
             rows.append(widen(ranges, head, size))
             bounds.append(np.zeros(ranges.shape[0]))
             kinds.append(clarabel.NonnegativeConeT(ranges.shape[0]))
-        cost[head + F.shape[1] :] = problem.level * cones.unit
+        cost[head + width :] = problem.level * cones.unit
         rows.append(widen(cones.matrix(k), head, size))
         bounds.append(np.zeros(rows[-1].shape[0]))
         kinds += cones.kinds
@@ -193,12 +201,21 @@ class CellMaster:
             bounds.append(block.offsets)
             kinds += [clarabel.ExponentialConeT()] * (len(block.offsets) // 3)
         x, z = run_clarabel(quadratic, cost, rows, bounds, kinds, max_time)
-        values = x[head : head + F.shape[1]]
-        alpha = (targets - F @ values) / n if gram else z[:n]
+        values = x[head : head + width]
+        t, a = values[: K * D].reshape(K, D), values[K * D :]
+        alpha = (targets - self._fit(t) - problem.basis @ a) / n if gram else z[:n]
         forces = np.split(
             z[first : first + facets.shape[0]] / problem.level, np.cumsum([len(rows) for rows in self.rows])[:-1]
         )
-        return values[: K * D].reshape(K, D), values[K * D :, None], alpha[:, None], forces
+        return t, a[:, None], alpha[:, None], forces
+
+    def _columns(self) -> Array:
+        """[s_k D_k X, B], dense."""
+        active = (self.patterns * self.signs[:, None]).T
+        return np.hstack([(active[:, :, None] * self.points[:, None, :]).reshape(len(active), -1), self.problem.basis])
+
+    def _fit(self, t: Array) -> Array:
+        return np.sum((t @ self.points.T) * self.patterns * self.signs[:, None], axis=0)
 
     def _facets(self) -> sparse.csr_matrix:
         """The rows (2 s_i - 1) x~_i / |x~_i| of every cell, over all t."""
@@ -235,16 +252,19 @@ def facets_around(directions: Array, theta: Array) -> np.ndarray:
     n, D = directions.shape
     most = min(n, ROWS * D)
     theta = theta / np.linalg.norm(theta)
-    distances = np.abs(directions @ theta)
+    products = directions @ theta
+    near = np.arange(n)
+    if n > NEAR * D:
+        near = np.argpartition(np.abs(products), NEAR * D)[: NEAR * D]
     if D - 1 > 1 and n > D:
         away = np.linalg.qr(np.column_stack([theta, np.eye(D)]))[0][:, 1:D]
-        turned = directions @ away / np.copysign(np.maximum(distances, 1e-12), directions @ theta)[:, None]
+        distances = np.copysign(np.maximum(np.abs(products[near]), THIN), products[near])
         try:
-            vertices = ConvexHull(np.vstack([turned, np.zeros(D - 1)])).vertices
-            return vertices[vertices < n]
+            vertices = ConvexHull(np.vstack([directions[near] @ away / distances[:, None], np.zeros(D - 1)])).vertices
+            return near[vertices[vertices < len(near)]]
         except QhullError:
             pass
-    return np.argpartition(distances, most - 1)[:most]
+    return np.argpartition(np.abs(products), most - 1)[:most]
 
 
 def _key(pattern: np.ndarray, sign: float) -> bytes:

@@ -72,10 +72,10 @@ def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget, allowed: 
     if not oracle.proves or (outcome.status is Status.OPTIMAL and not oracle.exact):
         return better
     alpha = problem.dual_candidate(sharp.alpha)
-    supremum = oracle.price(alpha, problem.level, max_time=budget.left).supremum
-    lower = lower_bound_of(problem, alpha, supremum)
+    pricing = oracle.price(alpha, problem.level, max_time=budget.left)
+    lower = lower_bound_of(problem, alpha, pricing.supremum)
     if lower > outcome.lower_bound:
-        better = replace(better, alpha=alpha, supremum=supremum, lower_bound=lower)
+        better = replace(better, alpha=alpha, supremum=pricing.supremum, tree=pricing.tree, lower_bound=lower)
     return better
 
 
@@ -166,12 +166,16 @@ def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float, max
     room = CHECKER_ROOM[problem.penalty.order]
     answers = []
     # alpha = 0 always proves something: the least loss possible
-    for candidate, known in ((outcome.alpha, outcome.supremum), (np.zeros_like(outcome.alpha), 0.0)):
+    for candidate, known, cones in (
+        (outcome.alpha, outcome.supremum, outcome.tree),
+        (np.zeros_like(outcome.alpha), 0.0, None),
+    ):
         dual = exact_dual(problem, candidate)
-        supremum = _supremum(problem, oracle, dual, known, max_time) * (1 + room)
+        supremum, tree = _supremum(problem, oracle, dual, known, cones, max_time)
+        supremum *= 1 + (room if tree is None else max(room, _tree_room(problem, dual, supremum)))
         lower = exact_lower_bound(problem, dual, supremum)
-        answers.append((lower, supremum, dual))
-    lower, supremum, dual = max(answers, key=lambda answer: answer[0])
+        answers.append((lower, supremum, dual, tree))
+    lower, supremum, dual, tree = max(answers, key=lambda answer: answer[0])
     flat = units.alpha(dual.alpha)
     return Certificate(
         alpha=flat[:, 0] if original.y.ndim == 1 else flat,
@@ -181,20 +185,36 @@ def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float, max
         objective=objective,
         scale=original.scale,
         data=fingerprint(original.X, original.y),
+        tree=tree,
+        scales=() if tree is None else tuple(int(-c) for c in units.columns),
         **statement(original),
     )
 
 
-def _supremum(problem: Problem, oracle, dual: ExactDual, known: float, max_time: float) -> float:
+def _supremum(
+    problem: Problem, oracle, dual: ExactDual, known: float, tree: bytes | None, max_time: float
+) -> tuple[float, bytes | None]:
     """Bound the supremum of the corrected dual vector, `known` being that of the one before: |phi| is subadditive.
 
-    Not so where constants cost nothing: before the correction the supremum is infinite.
+    Not so where constants cost nothing: before the correction the supremum is infinite. Also returns the tree of cones
+    that shows it, where one does.
     """
     correction = dual.correction()
     if problem.penalty.free_constant(problem.fit_bias):
         if oracle is None:
-            return problem.penalty.crude_bound(np.abs(dual.alpha) + correction, problem.lifted, problem.fit_bias)
-        return oracle.price(dual.alpha, problem.level, correction, max_time=max_time).supremum
+            size = np.abs(dual.alpha) + correction
+            return problem.penalty.crude_bound(size, problem.lifted, problem.fit_bias), None
+        pricing = oracle.price(dual.alpha, problem.level, correction, max_time=max_time)
+        return pricing.supremum, pricing.tree
     if not correction.any():
-        return known
-    return (known + problem.penalty.crude_bound(correction, problem.lifted, problem.fit_bias)) * (1 + 4 * UNIT)
+        return known, tree
+    more = problem.penalty.crude_bound(correction, problem.lifted, problem.fit_bias)
+    return (known + more) * (1 + 4 * UNIT), tree
+
+
+def _tree_room(problem: Problem, dual: ExactDual, supremum: float) -> float:
+    """Relative room for a checker that replays a tree of cones: the rounding of its sums over the data, twice."""
+    n, D = problem.lifted.shape
+    sizes = np.abs(problem.lifted).T @ np.abs(dual.alpha).sum(axis=1)
+    rounding = (16 * n + 32 * D * D + 4000) * UNIT * float(np.linalg.norm(sizes))
+    return rounding / supremum if supremum > 0 else 0.0

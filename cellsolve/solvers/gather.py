@@ -106,16 +106,16 @@ def _gathered(
     left: Callable[[], float],
 ) -> MasterSolution | None:
     """One attempt; None where the cells of the sums do not hold a network."""
-    for _ in range(PASSES):
-        before = len(solution.theta)
+    for again in range(PASSES):
+        sums, signs = together(problem, solution, alpha, drop, distance)
+        if again and len(sums) == len(solution.theta):
+            break
         master = CellMaster(problem)
-        master.add(*together(problem, solution, alpha, drop, distance))
+        master.add(sums, signs)
         try:
             solution = master.solve(left())
         except SolverFailure:
             return None
-        if len(solution.theta) == before:
-            break
     if not can_polish(problem):
         return solution
     exact = polish(problem, solution, left)

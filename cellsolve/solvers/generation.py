@@ -11,7 +11,7 @@ import numpy as np
 
 from cellsolve.certificate import relative_gap
 from cellsolve.data import Array
-from cellsolve.oracles.pricing import spread
+from cellsolve.oracles.pricing import Pricing, spread
 from cellsolve.problem import VANISHED, Problem
 from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution, OutOfTime, SolverFailure
@@ -62,7 +62,8 @@ class Budget:
 class Outcome:
     """The best network and the best dual vector of a run, in the units of the problem that was given.
 
-    `supremum` is the proven one of |phi_alpha| / w; `sparse` says whether the neurons have been gathered to few.
+    `supremum` is the proven one of |phi_alpha| / w, by `tree` where cones were needed; `sparse` says whether the
+    neurons have been gathered to few.
     """
 
     solution: MasterSolution
@@ -72,6 +73,7 @@ class Outcome:
     supremum: float
     status: Status
     history: list[Round]
+    tree: bytes | None = None
     sparse: bool = False
 
 
@@ -160,7 +162,8 @@ def generate(
         if best is None:
             raise
         status = Status.INTERRUPTED
-    best.alpha, best.lower_bound, best.supremum, best.status = search.alpha, search.lower, search.supremum, status
+    best.alpha, best.lower_bound, best.supremum = search.alpha, search.lower, search.supremum
+    best.tree, best.status = search.tree, status
     return best
 
 
@@ -171,6 +174,7 @@ class _Search:
         self.problem, self.master, self.oracle, self.tol = problem, master, oracle, tol
         self.alpha = np.zeros_like(problem.targets)
         self.supremum = 0.0
+        self.tree: bytes | None = None
         self.lower = -np.inf if problem.interpolates else problem.dual_value(self.alpha)
         self.promising: Array | None = None
         self.promised = -np.inf
@@ -184,7 +188,7 @@ class _Search:
         """Offer the neurons that violate the dual constraint, as far as they are found without a proof."""
         alpha = self.problem.dual_candidate(raw)
         pricing = self.oracle.price(alpha, self.problem.level, prove=False)
-        self._keep(alpha, pricing.supremum)
+        self._keep(alpha, pricing)
         if not pricing.exhaustive:
             largest = float(pricing.ratios[0]) if len(pricing.ratios) else 0.0
             promised = lower_bound_of(self.problem, alpha, max(largest, self.problem.level))
@@ -207,13 +211,13 @@ class _Search:
         alpha = self.promising
         self.promising, self.promised = None, -np.inf
         pricing = self.oracle.price(alpha, self.problem.level, max_time=max_time)
-        self._keep(alpha, pricing.supremum)
+        self._keep(alpha, pricing)
         return _offer(self.master, alpha, pricing)
 
-    def _keep(self, alpha: Array, supremum: float) -> None:
-        lower = lower_bound_of(self.problem, alpha, supremum)
+    def _keep(self, alpha: Array, pricing: Pricing) -> None:
+        lower = lower_bound_of(self.problem, alpha, pricing.supremum)
         if lower > self.lower:
-            self.lower, self.alpha, self.supremum = lower, alpha, supremum
+            self.lower, self.alpha, self.supremum, self.tree = lower, alpha, pricing.supremum, pricing.tree
 
 
 def _offer(master, alpha: Array, pricing) -> int:
