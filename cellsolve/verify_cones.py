@@ -30,10 +30,12 @@ EXACT, FLOATS = "exact rationals", "floating point with error bounds"
 MOST_EXACT = 3_000_000
 #: steps of Frank and Wolfe on a cone; a solver makes fewer
 STEPS = 16
+#: how much more a coordinate counts that has to vanish: enough for all digits that matter, and few that are lost
+INSISTENCE = 1e5
 #: linear functions that the least point of a polyhedron is looked for among
 CORRAL = 24
 #: cones beyond those of the file that are split here, where the multipliers found do not do
-EXTRA = 200
+EXTRA = 0
 #: the unit roundoff of float64
 UNIT = 2.0**-53
 
@@ -85,7 +87,7 @@ def replay(
     exact = len(lifted) * tree.count(0) <= MOST_EXACT
     check = (_InIntegers if exact else _InFloats)(lifted, alpha[:, 0], denominator, supremum, fit_bias, penalty)
     check.far()
-    cones, extra = iter(tree), EXTRA + len(tree) // 10
+    cones, extra = iter(tree), EXTRA
     roots = np.ldexp(1.0, np.array(scales))
     for sign in (1, -1):
         for signs in itertools.product((1.0, -1.0), repeat=D):
@@ -319,35 +321,40 @@ class _Bends:
 
     def guesses(self, dual: Any, level: float) -> Iterator[tuple[Array, Array]]:
         """Yield tau (U,) and g (D,) that may prove the cone, the cheap ones first."""
-        yield from self._averages(dual, level)
-        if isinstance(dual, _Round) and not dual.free_bias:
-            yield from self._least(level)
+        yield from self._averages(dual, level, 2)
+        if isinstance(dual, _Round):
+            yield from self._least(dual, level)
+        yield from self._averages(dual, level, STEPS)
 
-    def _averages(self, dual: Any, level: float) -> Iterator[tuple[Array, Array]]:
+    def _averages(self, dual: Any, level: float, steps: int) -> Iterator[tuple[Array, Array]]:
         """Frank and Wolfe on the simplex of mu: averages of the tau and g of single neurons are valid too."""
         D = len(self.V)
         mu, tau, g = np.full(D, 1.0 / D), np.zeros(len(self.alpha)), np.zeros(D)
-        for step in range(STEPS):
+        for step in range(steps):
             tau = tau + ((self.Z @ mu > 0) - tau) / (step + 1)
             g = g + (dual.gradient(mu @ self.V) - g) / (step + 1)
             excess = self.known + (self.alpha * tau) @ self.Z - level * (self.V @ g)
             if excess.max() <= 0:
                 yield tau, g
-            if not len(self.alpha) and step > 2 and isinstance(dual, _Round):
-                return
             mu = mu * (step + 1) / (step + 2)
             mu[int(np.argmax(excess))] += 1 / (step + 2)
 
-    def _least(self, level: float) -> Iterator[tuple[Array, Array]]:
-        """The linear majorants' least point on the cone, among those of the neurons where the last one was largest."""
+    def _least(self, dual: _Round, level: float) -> Iterator[tuple[Array, Array]]:
+        """The linear majorants' least point on the cone, among those of the neurons where the last one was largest.
+
+        A bias that costs nothing is a coordinate that has to vanish: it counts much more than the others.
+        """
         from scipy.optimize import nnls
 
         D = len(self.V)
+        weights = np.ones(D)
+        if dual.free_bias:
+            weights[-1] = INSISTENCE
         walls = np.linalg.inv(self.V.T)  # the cone is walls @ theta >= 0
         walls_of = walls.T / np.linalg.norm(walls, axis=1)
         base = self.known @ walls
         mu = np.full(D, 1.0 / D)
-        centre = mu @ self.V / np.linalg.norm(mu @ self.V)
+        centre = dual.gradient(mu @ self.V)
         taus: list[Array] = []
         columns: list[Array] = []
         scale = 0.0
@@ -355,24 +362,29 @@ class _Bends:
             taus.append((self.Z @ mu > 0).astype(float))
             majorant = base + (self.alpha * taus[-1]) @ self.rows
             theta = mu @ self.V
-            if majorant @ theta > level * np.linalg.norm(theta) * (1 + 1e-12):
+            if majorant @ theta > level * (dual.gradient(theta) @ theta) * (1 + 1e-12):
                 return  # phi with its convex points interpolated is above the level here
             scale = scale or max(float(np.linalg.norm(majorant)), level) or 1.0
-            columns.append(np.append(majorant, scale) / scale)
-            matrix = np.column_stack([np.vstack([walls_of, np.zeros(D)]), *columns])
+            columns.append(np.append(weights * majorant, scale) / scale)
+            matrix = np.column_stack([np.vstack([weights[:, None] * walls_of, np.zeros(D)]), *columns])
+            lengths = np.linalg.norm(matrix, axis=0)
             try:
-                weights, _ = nnls(matrix, np.append(np.zeros(D), 1.0))
+                shares = nnls(matrix / lengths, np.append(np.zeros(D), 1.0))[0] / lengths
             except RuntimeError:  # too many iterations
                 return
-            shares = weights[D:]
-            if not shares.sum() > 0:
+            total = shares[D:].sum()
+            if not total > 0:
                 return
-            least = (matrix[:D] @ weights) * scale / shares.sum()
+            residual = matrix[:D] @ shares * scale / total
+            least = residual / weights
+            if dual.free_bias:
+                least[-1] = 0.0
             size = float(np.linalg.norm(least))
             if size <= level:
                 # a direction in which every generator gains takes what is left of the length
                 g = (least + (level - size) * centre) / level if level > 0 else centre
-                yield np.clip(shares @ np.array(taus) / shares.sum(), 0.0, 1.0), g
-            if size <= 1e-12 * level:
+                yield np.clip(shares[D:] @ np.array(taus) / total, 0.0, 1.0), g
+            mu = np.maximum(walls @ (weights * residual), 0.0)
+            if not mu.sum() > 1e-12 * level:
                 return
-            mu = np.maximum(walls @ least, 0.0) / size
+            mu /= mu.sum()

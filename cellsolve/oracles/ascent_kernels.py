@@ -91,7 +91,10 @@ def climb(points, alpha, n, kind, M, squares, theta, ratios, steps):
                 break
             for c in range(D):
                 trial[c] = here[c] + step / length * gradient[c]
-            _shrink(trial, norm(trial))
+            size = norm(trial)
+            if size == 0.0:  # what is left of a gradient by rounding may point back
+                break
+            _shrink(trial, size)
             value = _ratio(points, alpha, n, kind, M, squares, trial, new, space)
             if value > ratio:
                 copy(here, trial)

@@ -27,6 +27,8 @@ PLAIN, EUCLIDEAN, ABSOLUTE, LABEL_NOISE, FULL_LABEL_NOISE = 0, 1, 2, 3, 4
 DEPTH = 1500
 #: linear majorants of a cone that are weighed against each other: D + 1 of them are enough, but come after others
 CORRAL = 20
+#: how much more a coordinate of the least point counts that has to vanish: enough for the digits that matter
+INSISTENCE = 1e5
 #: squared cosine of the angle, about a twentieth, above which violators are neighbours
 NEIGHBOUR = 0.9975
 
@@ -192,12 +194,15 @@ def _edge(V, Z, idx, lo, hi, alpha, t, bend, mu, both_kinds):
 
 
 @njit(cache=True, nogil=True)
-def _prove_round(lifted, alpha, undecided, cone, limits, seen, violators, corral, mu, theta):
+def _prove_round(lifted, alpha, free_bias, undecided, cone, limits, seen, violators, corral, mu, theta):
     """Prove phi <= t |theta| on the cone, phi with its convex points interpolated, or show that this cannot be done.
+
+    With `free_bias` |theta| is the length without the last entry.
 
     The sup over the cone's unit ball of that concave function is the least length of G + sum_k beta_k W_k over
     beta >= 0 and over the convex hull of the linear functions G that majorise it, one for each theta: the least point
-    of a polyhedron (Wolfe, 1976). A few G are held; the next belongs to the theta where the largest of those is.
+    of a polyhedron (Wolfe, 1976). A few G are held; the next belongs to the theta where the largest of those is. A
+    bias that costs nothing is a coordinate of the point that has to vanish: it counts much more than the others.
 
     Parameters
     ----------
@@ -209,8 +214,9 @@ def _prove_round(lifted, alpha, undecided, cone, limits, seen, violators, corral
 
     Returns
     -------
-    proven, pick, work, best, t, count
-        `pick` is the generator where the last G exceeds t |theta| most.
+    state, pick, work, best, t, count
+        1: proven, 0: the interpolated phi is above t |theta| somewhere, -1: neither is seen; `pick` is the generator
+        where the last G exceeds t |theta| most.
     """
     idx, Z, lo, hi = undecided
     V, W, active, base, convex, errors = cone
@@ -219,6 +225,7 @@ def _prove_round(lifted, alpha, undecided, cone, limits, seen, violators, corral
     found, ratios = violators
     held, rows, beta, target, residual, centre, concave = corral
     D = len(V)
+    costs, insist = (D - 1, INSISTENCE) if free_bias else (D, 1.0)
     work, pick, scale = 0, 0, t
     fill(mu, 1.0 / D)
     for m in range(CORRAL):
@@ -228,10 +235,13 @@ def _prove_round(lifted, alpha, undecided, cone, limits, seen, violators, corral
             theta[c] = concave[c] = 0.0
             for k in range(D):
                 theta[c] += mu[k] * V[k, c]
+        for c in range(costs):
             size += theta[c] * theta[c]
         size = np.sqrt(size)
-        for k in range(D):
-            value += mu[k] * base[k]
+        if size == 0.0:
+            return -1, pick, work, best, t, count
+        for k in range(D):  # less what rounding may be: beside the bias axis |theta| is small
+            value += mu[k] * (base[k] - errors[k])
         for q in range(lo, hi):
             z = 0.0
             for k in range(D):
@@ -242,30 +252,32 @@ def _prove_round(lifted, alpha, undecided, cone, limits, seen, violators, corral
                 if alpha[i] < 0.0:
                     for c in range(D):
                         concave[c] += alpha[i] * lifted[i, c]
-        if size > 0.0 and value > level * size:
+        if value > level * size:
             best, t, count = _record(value / size, theta, best, t, rel, count, found, ratios)
         relaxed, worst = 0.0, -np.inf
         for k in range(D):
             top, inner = base[k] + convex[k], 0.0
             for c in range(D):
                 top += concave[c] * V[k, c]
+            for c in range(costs):
                 inner += theta[c] / size * V[k, c]
             relaxed += mu[k] * top
             excess = top + errors[k] - t * (inner - rounding * abs(inner))
             if excess > worst:
                 worst, pick = excess, k
         if worst <= 0.0:
-            return True, pick, work, best, t, count
+            return 1, pick, work, best, t, count
         if relaxed > t * size:
-            break
+            return 0, pick, work, best, t, count
         if m == 0:
             for k in range(D):
-                centre[k] = theta[k] / size
+                centre[k] = theta[k] / size if k < costs else 0.0
                 length = 0.0
                 for c in range(D):
-                    length += W[k, c] * W[k, c]
+                    rows[k, c] = W[k, c] if c < costs else insist * W[k, c]
+                    length += rows[k, c] ** 2
                 for c in range(D):
-                    rows[k, c] = W[k, c] / np.sqrt(length)
+                    rows[k, c] /= np.sqrt(length)
                 rows[k, D] = 0.0
         length = 0.0
         for c in range(D):
@@ -273,6 +285,8 @@ def _prove_round(lifted, alpha, undecided, cone, limits, seen, violators, corral
             rows[D + m, c] = active[c] + concave[c]
             for k in range(D):
                 rows[D + m, c] += W[k, c] * convex[k]
+            if c >= costs:
+                rows[D + m, c] *= insist
             length += rows[D + m, c] ** 2
         if m == 0:  # the last coordinate stands for the sum of the weights of the G, which is to be one
             scale = max(np.sqrt(length), t)
@@ -296,6 +310,7 @@ def _prove_round(lifted, alpha, undecided, cone, limits, seen, violators, corral
         for c in range(D):
             concave[c] /= total
             residual[c] *= scale / total
+        for c in range(costs):
             length += residual[c] * residual[c]
         length = np.sqrt(length)
         if length <= t:
@@ -305,19 +320,20 @@ def _prove_round(lifted, alpha, undecided, cone, limits, seen, violators, corral
                 top, inner, size = base[k] + convex[k], 0.0, 0.0
                 for c in range(D):
                     top += concave[c] * V[k, c]
-                    inner += (residual[c] + (t - length) * centre[c]) * V[k, c]
                     size += V[k, c] * V[k, c]
+                for c in range(costs):
+                    inner += (residual[c] + (t - length) * centre[c]) * V[k, c]
                 worst = max(worst, top + errors[k] + t * rounding * np.sqrt(size) - inner)
             if worst <= 0.0:
-                return True, pick, work, best, t, count
+                return 1, pick, work, best, t, count
         if length <= 1e-12 * t:
             break
         for k in range(D):
             mu[k] = 0.0
             for c in range(D):
-                mu[k] += W[k, c] * residual[c] / length
+                mu[k] += W[k, c] * (residual[c] if c < costs else insist * residual[c]) / length
             mu[k] = max(mu[k], 0.0)
-    return False, pick, work, best, t, count
+    return -1, pick, work, best, t, count
 
 
 @njit(cache=True, nogil=True)
@@ -410,6 +426,7 @@ def search_cone(
     fill(all_mass[0], 0.0)
     links[0, 0], links[0, 1], links[0, 2], links[0, 3] = 0, n, -1, -1
     top, nodes, work, finished, best, t = 1, 0, 0, 1, 0.0, level
+    in_length = kind == PLAIN or radius > 0.0
     count = np.int64(0)  # a plain 0 is a type of its own, and all that takes it would be compiled twice
     while top > 0:
         if work >= max_work or stop[0]:
@@ -481,18 +498,21 @@ def search_cone(
             for c in range(D):
                 base[k] += active[c] * V[k, c]
                 errors[k] += slack[c] * abs(V[k, c])
-        fill(mu, 1.0 / D)
         fill(d_w, 0.0)
         fill(mean_concave, 0.0)
-        proven = False
+        proven, state = False, -1
         noise = 0.0
-        if kind == PLAIN:
-            proven, pick, more, best, t, count = _prove_round(
-                *(lifted, alpha, (idx, Z, hi, end), (V, W, active, base, convex, errors)),
+        if in_length:
+            state, pick, more, best, t, count = _prove_round(
+                *(lifted, alpha, radius > 0.0, (idx, Z, hi, end), (V, W, active, base, convex, errors)),
                 *((level, t, rel, rounding), (best, count), (found, ratios), corral, mu, theta),
             )
             work += more
-        for step in range(0 if kind == PLAIN else steps if end > hi else 1):
+            proven = state == 1
+        last = 0 if state >= 0 else steps if end > hi else 1
+        if last:
+            fill(mu, 1.0 / D)
+        for step in range(last):
             work += end - hi
             w, value, cost = _evaluate(
                 lifted, alpha, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
@@ -524,7 +544,7 @@ def search_cone(
             continue
 
         # else halve an edge
-        first, second = _edge(V, Z, idx, hi, end, alpha, t, bend, mu, kind != PLAIN)
+        first, second = _edge(V, Z, idx, hi, end, alpha, t, bend, mu, not in_length)
         # the worst generator may violate though no point inside did: without it the search would trace the border of
         # {phi > t w} for ever
         fill(mu, 0.0)

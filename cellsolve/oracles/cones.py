@@ -91,7 +91,7 @@ class ConeOracle(Oracle):
         supremum, finished, tree = start.supremum, False, None
         end = time.monotonic() + min(max_time, LONGEST)
         self.nodes = 0
-        first = wanted if self.ascents.kind == PLAIN else max(FIRST, wanted)
+        first = wanted if self.ascents.kind == PLAIN or self.radius else max(FIRST, wanted)
         for accuracy in sorted({wanted, first}, reverse=True):
             search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
             search.run(end - time.monotonic())
