@@ -34,8 +34,8 @@ STEPS = 16
 INSISTENCE = 1e5
 #: linear functions that the least point of a polyhedron is looked for among
 CORRAL = 24
-#: cones beyond those of the file that are split here, where the multipliers found do not do
-EXTRA = 0
+#: cones that are halved here beyond those of the file, where the multipliers found do not do
+EXTRA = 100
 #: the unit roundoff of float64
 UNIT = 2.0**-53
 
@@ -85,13 +85,13 @@ def replay(
     if penalty not in _DUALS:
         raise Refused(f"no tree of cones proves anything of {penalty}")
     exact = len(lifted) * tree.count(0) <= MOST_EXACT
-    check = (_InIntegers if exact else _InFloats)(lifted, alpha[:, 0], denominator, supremum, fit_bias, penalty)
+    lifted, level = _scaled(lifted, supremum, scales, penalty == "slope" and fit_bias)
+    check = (_InIntegers if exact else _InFloats)(lifted, alpha[:, 0], denominator, level, fit_bias, penalty)
     check.far()
     cones, extra = iter(tree), EXTRA
-    roots = np.ldexp(1.0, np.array(scales))
     for sign in (1, -1):
         for signs in itertools.product((1.0, -1.0), repeat=D):
-            extra = _orthant(check, sign, np.diag(signs * roots), cones, extra)
+            extra = _orthant(check, sign, np.diag(signs), cones, extra)
             if progress is not None:
                 progress(len(tree) - cones.__length_hint__(), len(tree))
     if next(cones, None) is not None:
@@ -103,6 +103,18 @@ def _are_scales(scales: Any, D: int) -> bool:
     if not isinstance(scales, (tuple, list)) or len(scales) != D:
         return False
     return all(isinstance(s, int) and not isinstance(s, bool) and abs(s) <= 900 for s in scales)
+
+
+def _scaled(lifted: Array, supremum: float, scales: tuple[int, ...], free_bias: bool) -> tuple[Array, float]:
+    """The same in coordinates in which the orthants' generators are unit vectors: powers of two change no digit."""
+    costs = scales[:-1] if free_bias else scales
+    if len(set(costs)) > 1:
+        raise Refused("scales of coordinates that cost differ")
+    scaled, level = np.ldexp(lifted, np.array(scales)), float(np.ldexp(supremum, costs[0] if costs else 0))
+    same = np.array_equal(np.ldexp(scaled, -np.array(scales)), lifted)
+    if not same or np.ldexp(level, -costs[0] if costs else 0) != supremum:
+        raise Refused("scales leave the range of floats")
+    return scaled, level
 
 
 def _orthant(check: _Check, sign: int, root: Array, tree: Iterator[int], extra: int) -> int:
@@ -205,6 +217,8 @@ class _Check:
         sizes = np.abs(lifted)
         #: <slack, |v|> bounds the rounding of all sums over the data, at any cone
         self.slack = (4 * n + 8 * D * D + 1000) * UNIT * (sizes.T @ np.abs(self.alpha))
+        #: beyond |b| >= reach |a| all points are active, or none, where biases are free
+        self.reach = 1.0
         if not np.isfinite(self.slack).all():
             raise Refused("the data are too large for floats")
 
@@ -233,7 +247,7 @@ class _Check:
         convex = alpha > 0
         Z = rows @ V.T
         known = V @ (sign * active) + alpha[convex] @ np.maximum(Z[convex], 0.0)
-        bends = _Bends(V, known, alpha[~convex], rows[~convex], Z[~convex])
+        bends = _Bends(V, known, alpha[~convex], rows[~convex], Z[~convex], self.reach)
         tau = np.zeros(len(undecided))
         for part, g in bends.guesses(self.dual, self.supremum):
             tau[~convex] = np.clip(part, 0.0, 1.0)
@@ -253,7 +267,6 @@ class _Check:
             raise Refused(f"the supremum is above {self.supremum!r} where all points are active")
         self.squares = np.sum(points[:, :-1] ** 2, axis=1)
         self.ones = points[:, -1]
-        #: beyond |b| >= reach |a| all points are active, or none
         self.reach = float(np.max(np.linalg.norm(self.lifted[:, :-1], axis=1) / self.lifted[:, -1])) * (1 + 8 * UNIT)
 
     def _is_far(self, V: Array) -> bool:
@@ -316,8 +329,8 @@ class _InIntegers(_Check):
 class _Bends:
     """A cone's concave points: values `known` (D,) of all else at the generators V, and alpha < 0 (U,), rows x~, Z."""
 
-    def __init__(self, V: Array, known: Array, alpha: Array, rows: Array, Z: Array) -> None:
-        self.V, self.known, self.alpha, self.rows, self.Z = V, known, alpha, rows, Z
+    def __init__(self, V: Array, known: Array, alpha: Array, rows: Array, Z: Array, reach: float) -> None:
+        self.V, self.known, self.alpha, self.rows, self.Z, self.reach = V, known, alpha, rows, Z, reach
 
     def guesses(self, dual: Any, level: float) -> Iterator[tuple[Array, Array]]:
         """Yield tau (U,) and g (D,) that may prove the cone, the cheap ones first."""
@@ -349,10 +362,11 @@ class _Bends:
         D = len(self.V)
         weights = np.ones(D)
         if dual.free_bias:
-            weights[-1] = INSISTENCE
+            weights[-1] = INSISTENCE * self.reach
         walls = np.linalg.inv(self.V.T)  # the cone is walls @ theta >= 0
         walls_of = walls.T / np.linalg.norm(walls, axis=1)
-        base = self.known @ walls
+        # solved for, not multiplied: on a thin cone only the values at the generators are known well
+        base = np.linalg.solve(self.V, self.known)
         mu = np.full(D, 1.0 / D)
         centre = dual.gradient(mu @ self.V)
         taus: list[Array] = []
@@ -362,7 +376,8 @@ class _Bends:
             taus.append((self.Z @ mu > 0).astype(float))
             majorant = base + (self.alpha * taus[-1]) @ self.rows
             theta = mu @ self.V
-            if majorant @ theta > level * (dual.gradient(theta) @ theta) * (1 + 1e-12):
+            value = mu @ (self.known + (self.alpha * taus[-1]) @ self.Z)
+            if value > level * (dual.gradient(theta) @ theta) * (1 + 1e-14):
                 return  # phi with its convex points interpolated is above the level here
             scale = scale or max(float(np.linalg.norm(majorant)), level) or 1.0
             columns.append(np.append(weights * majorant, scale) / scale)

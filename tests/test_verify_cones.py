@@ -1,0 +1,198 @@
+"""Trees of cones: what the solver proved is proven again from the file, and no file proves more than is true."""
+
+import base64
+import json
+import zlib
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+import cellsolve as cs
+from cellsolve import verify_cones
+from cellsolve.verify_cones import EXACT, FLOATS
+
+CASES = [
+    (penalty, free, bias)
+    for penalty, free, bias in product(["variation", "slope", "l1"], ["none", "constant", "affine"], [True, False])
+    if not (penalty == "slope" and bias and free == "none")
+]
+LOSSES = ["squared", "absolute", "huber", "logistic", "hinge", None]
+
+
+def _data(kind, rng, n=12, d=2):
+    X = rng.standard_normal((n, d))
+    if kind == "grid":
+        X = np.round(X)
+    elif kind == "repeated":
+        X = np.repeat(X, 2, axis=0)[:n]
+    elif kind == "collinear":
+        X = np.outer(np.round(8 * X[:, 0]), [0.25, -0.5]) + 1.0  # on one line exactly
+    elif kind == "far":
+        X = 1e3 * X + 1e4
+    return X, np.sin(2 * X[:, 0]) + 0.3 * rng.standard_normal(n)
+
+
+def _solved(X, y, loss="squared", share=0.05, **statement):
+    """A solution whose bound was proven over cones."""
+    if loss in ("logistic", "hinge"):
+        y = np.where(y > 0, 1.0, -1.0)
+    lam = share * cs.lam_max(X, y, loss=loss, **statement)
+    return cs.solve(X, y, lam=lam, loss=loss, max_cells=1, **statement), y
+
+
+@pytest.mark.parametrize("kind", ["general", "grid", "repeated", "collinear", "far"])
+@pytest.mark.parametrize(("penalty", "free", "bias"), CASES)
+def test_what_was_proven_is_proven_again(penalty, free, bias, kind, monkeypatch):
+    rng = np.random.default_rng(7)
+    X, y = _data(kind, rng, n=7 if penalty == "l1" else 12)
+    solution, _ = _solved(X, y, penalty=penalty, free=free, fit_bias=bias)
+    certificate = solution.certificate
+    assert solution.status == "optimal"
+    verdict = certificate.check(X, y)
+    assert verdict.ok and verdict.method == EXACT, verdict
+    if certificate.tree is not None:
+        monkeypatch.setattr(verify_cones, "MOST_EXACT", 0)
+        verdict = certificate.check(X, y)
+        assert verdict.ok and verdict.method == FLOATS, verdict
+        # the other way to the same number: every cell
+        assert replace(certificate, tree=None, scales=()).check(X, y).ok
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_losses_and_dimensions(loss, d):
+    rng = np.random.default_rng(d)
+    X = rng.standard_normal((10, d))
+    y = np.where(np.sin(3 * X[:, 0]) > 0, 1.0, -1.0)
+    if loss is None:
+        solution = cs.interpolate(X, y, max_cells=1)
+    else:
+        solution, y = _solved(X, y, loss, fit_bias=True)
+    assert solution.status == "optimal" and solution.certificate.check(X, y).ok
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    rng = np.random.default_rng(3)
+    X = rng.uniform(-1, 1, (80, 2))
+    y = np.sin(3 * X[:, 0]) * np.cos(2 * X[:, 1]) + 0.1 * rng.standard_normal(80)
+    certificate = cs.solve(X, y, lam=2e-3).certificate
+    path = tmp_path_factory.mktemp("proof") / "proof.json"
+    certificate.save(path)
+    assert certificate.tree and certificate.check(X, y).ok
+    return X, y, certificate, path
+
+
+def _subtree(tree, start):
+    """Where the tree that starts there ends."""
+    open_, place = 1, start
+    while open_:
+        open_ += 1 if tree[place] else -1
+        place += 1
+    return place
+
+
+def test_a_file_is_the_proof(good):
+    X, y, certificate, path = good
+    again = cs.Certificate.load(path)
+    assert again.tree == certificate.tree and again.scales == certificate.scales
+    assert again.check(X, y).ok
+    content = json.loads(path.read_text())
+    packed = base64.b64decode(content["tree"])
+    assert 8 * len(packed) <= 4 * len(certificate.tree)  # bits a cone
+    older = {key: value for key, value in content.items() if key not in ("tree", "scales")}
+    path.with_suffix(".old").write_text(json.dumps(older))
+    assert cs.Certificate.load(path.with_suffix(".old")).check(X, y).ok  # over all cells
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_wrong_trees_are_refused(good, exact, monkeypatch):
+    X, y, certificate, _ = good
+    monkeypatch.setattr(verify_cones, "MOST_EXACT", 10**9 if exact else 0)
+    tree = certificate.tree
+    rng = np.random.default_rng(0)
+    splits = np.flatnonzero(np.frombuffer(tree, np.uint8))
+    wrong = {
+        "cut off": tree[:-1],
+        "half": tree[: len(tree) // 2],
+        "empty": b"",
+        "longer": tree + b"\0",
+        "no such edge": tree[: splits[0]] + b"\x04" + tree[splits[0] + 1 :],
+        "all leaves": b"\0" * 16,
+        "no bytes": list(tree),
+        "text": tree.decode("latin1"),
+    }
+    for k in rng.choice(len(tree), 6, replace=False):
+        wrong[f"a cone is missing at {k}"] = tree[:k] + tree[k + 1 :]
+    largest = max(splits, key=lambda k: _subtree(tree, k) - k)
+    wrong["a large part is said to be proven"] = tree[:largest] + b"\0" + tree[_subtree(tree, largest) :]
+    for name, mutant in wrong.items():
+        assert not replace(certificate, tree=mutant).check(X, y).ok, name
+    for scales in [(), (0, 0), (0, 0, 0.5), (0, 0, True), (0, 0, 10**6), "abc", None]:
+        assert not replace(certificate, scales=scales).check(X, y).ok, scales
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_claims_beyond_the_proof_are_refused(good, exact, monkeypatch):
+    X, y, certificate, _ = good
+    monkeypatch.setattr(verify_cones, "MOST_EXACT", 10**9 if exact else 0)
+    monkeypatch.setattr(verify_cones, "EXTRA", 2)
+    rng = np.random.default_rng(1)
+    for share in (1e-9, 1e-6, 1e-3):
+        assert not replace(certificate, lower_bound=certificate.lower_bound * (1 + share)).check(X, y).ok
+    for share in (1e-6, 1e-5, 1e-2):
+        assert not replace(certificate, supremum=certificate.supremum * (1 - share)).check(X, y).ok
+    for _ in range(4):  # other dual vectors: each neuron of the solution touches the bound
+        k = rng.integers(len(y))
+        alpha = certificate.alpha.copy()
+        alpha[k] += rng.choice([-1.0, 1.0]) * 1e-3 * np.abs(alpha).max()
+        assert not replace(certificate, alpha=alpha).check(X, y).ok
+    assert not certificate.check(X + 1e-4 * rng.standard_normal(X.shape), y).ok
+    assert not certificate.check(X, 0.999 * y).ok
+    assert not certificate.check(X[::-1], y).ok
+    assert not replace(certificate, penalty="slope", free="constant").check(X, y).ok
+    assert not replace(certificate, penalty="label_noise").check(X, y).ok
+    assert not replace(certificate, fit_bias=False).check(X, y).ok
+
+
+@pytest.mark.parametrize(
+    "packed", ["", "AAAA", "not base64!", 7, base64.b64encode(zlib.compress(b"x" * 99)[:-5]).decode()]
+)
+def test_packed_trees_that_are_none(good, packed):
+    _, _, _, path = good
+    content = json.loads(path.read_text()) | {"tree": packed}
+    wrong = path.with_name("wrong.json")
+    wrong.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="is not a certificate"):
+        cs.Certificate.load(wrong)
+
+
+@pytest.mark.parametrize("penalty", ["variation", "slope", "l1"])
+def test_a_bound_holds_where_no_neuron_breaks_it(penalty):
+    """The supremum of a file that was accepted is above phi / w at neurons that climb, in the user's own units."""
+    rng = np.random.default_rng(5)
+    X, y = _data("far", rng, n=15)
+    solution, _ = _solved(X, y, penalty=penalty, free="constant")
+    certificate = solution.certificate
+    assert certificate.tree
+    assert certificate.check(X, y).ok
+    problem = certificate.problem(X, y)
+    theta = np.concatenate([solution.measure.neurons, rng.standard_normal((2000, 3)) * [1.0, 1.0, 1e4]])
+    theta = np.concatenate([theta, -theta])
+    ratios = np.abs(problem.responses(theta).T @ certificate.alpha) / problem.neuron_costs(theta)
+    assert ratios.max() <= certificate.supremum * (1 + 1e-9)
+    assert ratios.max() >= certificate.supremum * (1 - 1e-4)
+
+
+def test_progress_reaches_the_end(good):
+    from dataclasses import fields
+
+    from cellsolve.verify import Claim, verify
+
+    X, y, certificate, _ = good
+    seen = []
+    claim = Claim(**{field.name: getattr(certificate, field.name) for field in fields(Claim)})
+    assert verify(claim, X, y, progress=lambda done, total: seen.append((done, total))).ok
+    assert seen[-1] == (len(certificate.tree), len(certificate.tree))
