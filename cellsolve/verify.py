@@ -163,7 +163,7 @@ def _prove(claim: Claim, X: ArrayLike, y: ArrayLike, progress: Callable[[int, in
     value = _dual_value(exact, denominator, targets.reshape(len(points), -1), claim, loss_params)
     if not value >= claim.lower_bound:
         raise Refused(f"the dual objective is below the claimed {claim.lower_bound!r}")
-    statement = {"fit_bias": bool(claim.fit_bias), "penalty": claim.penalty, "progress": progress}
+    statement: dict[str, Any] = {"fit_bias": bool(claim.fit_bias), "penalty": claim.penalty, "progress": progress}
     if claim.tree is not None:
         return replay(exact, denominator, claim.supremum, points, claim.tree, claim.scales, **statement)
     full = bool(penalty_params.get("full", False))

@@ -88,13 +88,13 @@ def replay(
     lifted, level = _scaled(lifted, supremum, scales, penalty == "slope" and fit_bias)
     check = (_InIntegers if exact else _InFloats)(lifted, alpha[:, 0], denominator, level, fit_bias, penalty)
     check.far()
-    cones, extra = iter(tree), EXTRA
+    cones, extra = _Reader(tree), EXTRA
     for sign in (1, -1):
         for signs in itertools.product((1.0, -1.0), repeat=D):
             extra = _orthant(check, sign, np.diag(signs), cones, extra)
             if progress is not None:
-                progress(len(tree) - cones.__length_hint__(), len(tree))
-    if next(cones, None) is not None:
+                progress(cones.place, len(tree))
+    if cones.place < len(tree):
         raise Refused("the tree of cones goes on after its end")
     return EXACT if exact else FLOATS
 
@@ -117,7 +117,21 @@ def _scaled(lifted: Array, supremum: float, scales: tuple[int, ...], free_bias: 
     return scaled, level
 
 
-def _orthant(check: _Check, sign: int, root: Array, tree: Iterator[int], extra: int) -> int:
+class _Reader:
+    """Takes the bytes of a tree one by one."""
+
+    def __init__(self, tree: bytes) -> None:
+        self.tree, self.place = tree, 0
+
+    def take(self) -> int:
+        """Return the next one."""
+        if self.place == len(self.tree):
+            raise Refused("the tree of cones is cut off")
+        self.place += 1
+        return self.tree[self.place - 1]
+
+
+def _orthant(check: _Check, sign: int, root: Array, tree: _Reader, extra: int) -> int:
     """Prove one orthant for one sign; return how many cones may still be split beyond the tree."""
     D = len(root)
     edges = [(i, j) for i in range(D) for j in range(i)]
@@ -125,9 +139,9 @@ def _orthant(check: _Check, sign: int, root: Array, tree: Iterator[int], extra: 
     while stack:
         V, points, listed = stack.pop()
         points = check.narrow(points, V)
-        symbol = next(tree, None) if listed else 0
-        if symbol is None or symbol > len(edges):
-            raise Refused("the tree of cones is cut off, or halves an edge that is none")
+        symbol = tree.take() if listed else 0
+        if symbol > len(edges):
+            raise Refused("the tree of cones halves an edge that is none")
         if symbol == 0:
             if check.proves(sign, V, points):
                 continue
@@ -171,7 +185,7 @@ class _Round:
 
     def shrunk(self, g: Array) -> Array:
         """A multiple of g, at most 1, that is below w in exact arithmetic."""
-        return g / max(1.0, np.linalg.norm(g)) * (1 - 4 * (len(g) + 2) * UNIT)
+        return g / max(1.0, float(np.linalg.norm(g))) * (1 - 4 * (len(g) + 2) * UNIT)
 
     def holds(self, g: Ints, one: int) -> bool:
         """Whether g / one is below w."""

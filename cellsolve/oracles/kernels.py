@@ -59,7 +59,7 @@ def cone_residual(H, k, p, beta, residual):
     Q = np.empty((D, D))
     R = np.zeros((D, D))
     z = np.empty(D)
-    first = count = np.int64(0)
+    count = int(np.int64(0))  # a plain 0 is a type of its own, and what takes it would be compiled twice
     for _ in range(20 * (k + D)):
         if count == D:
             break

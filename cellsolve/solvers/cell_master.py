@@ -72,7 +72,7 @@ class CellMaster:
         if key in self.known or not pattern.any():
             return
         self.known.add(key)
-        self.rows.append(facets_around(self.directions, np.linalg.solve(self.W, theta)))
+        self.rows.append(facets_around(self.directions, np.asarray(np.linalg.solve(self.W, theta), dtype=np.float64)))
         self.patterns = np.vstack([self.patterns, pattern])
         self.signs = np.append(self.signs, sign)
         self.live = np.append(self.live, True)

@@ -176,6 +176,8 @@ def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float, max
         lower = exact_lower_bound(problem, dual, supremum)
         answers.append((lower, supremum, dual, tree))
     lower, supremum, dual, tree = max(answers, key=lambda answer: answer[0])
+    if problem.penalty.depends_on_data:
+        tree = None  # a checker of label noise lists the cells
     flat = units.alpha(dual.alpha)
     return Certificate(
         alpha=flat[:, 0] if original.y.ndim == 1 else flat,

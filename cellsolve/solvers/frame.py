@@ -74,7 +74,7 @@ class Frame:
         live = (cost > 0) & weights.any(axis=1)
         theta, weights = theta[live] / cost[live, None], weights[live] * cost[live, None]
         rest = self.inside.targets - self.inside.responses(theta) @ weights
-        coefficients = np.linalg.lstsq(self.inside.basis, rest, rcond=RANK)[0]
+        coefficients = np.asarray(np.linalg.lstsq(self.inside.basis, rest, rcond=RANK)[0], dtype=np.float64)
         return MasterSolution(theta, weights, coefficients, np.zeros_like(rest))
 
     def measure(self, theta: Array, weights: Array, coefficients: Array) -> SparseMeasure:
