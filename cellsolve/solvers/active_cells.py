@@ -34,7 +34,7 @@ def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
         theta, weights = independent(problem, interpolating_neurons(problem, neurons, rng))
         neurons.add(theta)
         master.add(theta, weights[:, None])
-    outcome = generate(problem, master, oracle, options.budget, options.tol, options.report)
+    outcome = generate(problem, master, oracle, options.budget, options.tol, options.report, start=first)
     gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
     if outcome.status is not Status.STALLED or gap <= options.asked or options.budget.spent:
         return outcome

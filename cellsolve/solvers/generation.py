@@ -76,6 +76,11 @@ class Outcome:
     tree: bytes | None = None
     sparse: bool = False
 
+    @property
+    def bound(self) -> tuple[float, Array, float, bytes | None]:
+        """The lower bound, and what proves it."""
+        return self.lower_bound, self.alpha, self.supremum, self.tree
+
 
 def generate(
     problem: Problem,
@@ -85,6 +90,7 @@ def generate(
     tol: float,
     report: Callable[[Round], None] | None = None,
     patience: Patience | None = None,
+    start: Outcome | None = None,
 ) -> Outcome:
     """Alternate master and oracle until the gap is at most `tol`, nothing violates, or the budget is spent.
 
@@ -103,10 +109,12 @@ def generate(
         price(alpha, level, prove=..., max_time=...) -> Pricing; `proves`, whether it can.
     patience
         What progress is, and how long it is waited for.
+    start
+        A network that is to be improved on, with its bound.
     """
-    history: list[Round] = []
-    best: Outcome | None = None
-    search = _Search(problem, master, oracle, tol)
+    history: list[Round] = [] if start is None else list(start.history)
+    best = None if start is None else replace(start, history=history)
+    search = _Search(problem, master, oracle, tol, start)
     quiet, last, proves = 0, np.inf, oracle.proves
     if patience is None:
         patience = Patience(PATIENCE, PROGRESS * tol) if proves else UNPROVEN
@@ -170,12 +178,14 @@ def generate(
 class _Search:
     """The dual side of the loop: the best bound proven so far, and the dual vector that promises most this round."""
 
-    def __init__(self, problem: Problem, master: Any, oracle: Any, tol: float) -> None:
+    def __init__(self, problem: Problem, master: Any, oracle: Any, tol: float, start: Outcome | None) -> None:
         self.problem, self.master, self.oracle, self.tol = problem, master, oracle, tol
         self.alpha = np.zeros_like(problem.targets)
         self.supremum = 0.0
         self.tree: bytes | None = None
         self.lower = -np.inf if problem.interpolates else problem.dual_value(self.alpha)
+        if start is not None:
+            self.lower, self.alpha, self.supremum, self.tree = start.bound
         self.promising: Array | None = None
         self.promised = -np.inf
 

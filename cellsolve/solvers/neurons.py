@@ -32,7 +32,7 @@ def solve_neurons(problem: Problem, oracle, options: Options) -> Outcome:
         master.add(start.theta)
     if problem.interpolates:
         master.add(interpolating_neurons(problem, master, np.random.default_rng(options.random_state)))
-    return generate(problem, master, oracle, options.budget, options.tol, options.report)
+    return generate(problem, master, oracle, options.budget, options.tol, options.report, start=first)
 
 
 def interpolating_neurons(problem: Problem, master: NeuronMaster, rng: np.random.Generator) -> Array:
