@@ -26,8 +26,8 @@ from cellsolve.problem import Problem
 from cellsolve.replacing import replacing
 
 FORMAT = "cellsolve-certificate-1"
-#: cones that a file may list: far more than a solve visits, and no more than fits in memory
-MOST_CONES = 2**30
+#: cones that a file may list: more than a solve visits, and what fits in memory whatever a file says
+MOST_CONES = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ class Certificate:
                 content["tree"] = _expanded(b64decode(content["tree"], validate=True))
             content["scales"] = tuple(content.get("scales", ()))
             return cls(**{entry.name: content[entry.name] for entry in fields(cls) if entry.name in content})
-        except (zlib.error, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (zlib.error, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is not a certificate saved by cellsolve ({error}).") from error
 
     def __repr__(self) -> str:

@@ -135,12 +135,13 @@ def certify(arguments: argparse.Namespace) -> int:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Check a certificate in exact arithmetic; exit 0 if it holds and 1 if not."""
+    """Check a certificate; exit 0 if it holds and 1 if not."""
     certificate = Certificate.load(arguments.certificate)
     table, features = _table(arguments)
     verdict = certificate.check(table.columns(features), table.columns([arguments.target])[:, 0])
     if verdict.ok:
-        print(f"holds: no network of any width has an objective below {certificate.lower_bound:.10g}")
+        bound = f"{certificate.lower_bound:.10g}"
+        print(f"holds: no network of any width has an objective below {bound} ({verdict.method})")
         return 0
     print(f"does not hold: {verdict.reason}")
     return 1

@@ -36,6 +36,12 @@ INSISTENCE = 1e5
 CORRAL = 24
 #: cones that are halved here beyond those of the file, where the multipliers found do not do
 EXTRA = 100
+#: coordinates: there are 2^D orthants
+MOST_COORDINATES = 24
+#: powers of two by which coordinates may be scaled
+LARGEST_SCALE = 300
+#: where floats are compared all numbers are within 2^-250 and 2^250, so that no product of three is out of range
+RANGE = 2.0**-250, 2.0**250
 #: the unit roundoff of float64
 UNIT = 2.0**-53
 
@@ -82,6 +88,8 @@ def replay(
         raise Refused("a tree of cones is for one output")
     if not isinstance(tree, (bytes, bytearray)) or not _are_scales(scales, D):
         raise Refused("the tree of cones is not one")
+    if D > MOST_COORDINATES or len(tree) < 2 << D:
+        raise Refused("the tree of cones is cut off")
     if penalty not in _DUALS:
         raise Refused(f"no tree of cones proves anything of {penalty}")
     exact = len(lifted) * tree.count(0) <= MOST_EXACT
@@ -102,11 +110,14 @@ def replay(
 def _are_scales(scales: Any, D: int) -> bool:
     if not isinstance(scales, (tuple, list)) or len(scales) != D:
         return False
-    return all(isinstance(s, int) and not isinstance(s, bool) and abs(s) <= 900 for s in scales)
+    return all(isinstance(s, int) and not isinstance(s, bool) and abs(s) <= LARGEST_SCALE for s in scales)
 
 
 def _scaled(lifted: Array, supremum: float, scales: tuple[int, ...], free_bias: bool) -> tuple[Array, float]:
     """The same in coordinates in which the orthants' generators are unit vectors: powers of two change no digit."""
+    if float(supremum) != supremum:  # an integer that floats cannot hold
+        raise Refused("supremum is no float")
+    supremum = float(supremum)
     costs = scales[:-1] if free_bias else scales
     if len(set(costs)) > 1:
         raise Refused("scales of coordinates that cost differ")
@@ -145,8 +156,8 @@ def _orthant(check: _Check, sign: int, root: Array, tree: _Reader, extra: int) -
         if symbol == 0:
             if check.proves(sign, V, points):
                 continue
-            if extra <= 0:
-                raise Refused(f"the supremum is not shown to be at most {check.supremum!r}: a cone is not proven")
+            if extra <= 0 or not edges:
+                raise Refused("the supremum is not shown: a cone is not proven")
             extra, listed = extra - 1, False
             i, j = max(edges, key=lambda edge: float(np.linalg.norm(V[edge[0]] - V[edge[1]])), default=(0, 0))
         else:
@@ -278,7 +289,7 @@ class _Check:
         if total[-1]:
             raise Refused("alpha does not sum to zero, so the supremum is infinite")
         if np.sum(total * total) > (Fraction(self.supremum) * self.denominator * unit) ** 2:
-            raise Refused(f"the supremum is above {self.supremum!r} where all points are active")
+            raise Refused("the supremum is larger where all points are active")
         self.squares = np.sum(points[:, :-1] ** 2, axis=1)
         self.ones = points[:, -1]
         self.reach = float(np.max(np.linalg.norm(self.lifted[:, :-1], axis=1) / self.lifted[:, -1])) * (1 + 8 * UNIT)
@@ -298,6 +309,15 @@ class _Check:
 
 class _InFloats(_Check):
     """Compares floats, with a bound on their rounding."""
+
+    def __init__(self, lifted, alpha, denominator, supremum, fit_bias, penalty) -> None:
+        super().__init__(lifted, alpha, denominator, supremum, fit_bias, penalty)
+        # the bounds are relative: nothing may underflow, or be lost in it
+        sizes = np.abs(np.concatenate([lifted.ravel(), self.alpha, [supremum]]))
+        sizes = sizes[sizes > 0]
+        lost = np.count_nonzero(alpha) > np.count_nonzero(self.alpha)
+        if lost or supremum <= 0 or (len(sizes) and (sizes.min() < RANGE[0] or sizes.max() > RANGE[1])):
+            raise Refused("numbers too small or too large for floats")
 
     def _agrees(self, sign, V, points, tau, g):
         undecided, active = points

@@ -2,8 +2,9 @@
 
 import base64
 import json
+import math
 import zlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import cellsolve as cs
 from cellsolve import verify_cones
+from cellsolve.verify import Claim, verify
 from cellsolve.verify_cones import EXACT, FLOATS
 
 CASES = [
@@ -187,12 +189,44 @@ def test_a_bound_holds_where_no_neuron_breaks_it(penalty):
 
 
 def test_progress_reaches_the_end(good):
-    from dataclasses import fields
-
-    from cellsolve.verify import Claim, verify
-
     X, y, certificate, _ = good
     seen = []
     claim = Claim(**{field.name: getattr(certificate, field.name) for field in fields(Claim)})
     assert verify(claim, X, y, progress=lambda done, total: seen.append((done, total))).ok
     assert seen[-1] == (len(certificate.tree), len(certificate.tree))
+
+
+def test_floats_are_refused_what_would_underflow(monkeypatch):
+    """Relative error bounds say nothing of what is lost below the smallest float."""
+    monkeypatch.setattr(verify_cones, "MOST_EXACT", 0)
+    ones = np.ones((9, 1))
+    tiny = {"alpha": np.full(9, 1e-60), "rows": (), "supremum": 0.0, "lower_bound": math.inf, "tree": bytes(8)}
+    assert not verify(Claim(**tiny, scales=(-300, -300)), ones, ones[:, 0]).ok
+    assert not verify(Claim(**tiny, scales=(-900, -900)), ones, ones[:, 0]).ok
+    small = {"alpha": np.full(9, 1e-200), "rows": (), "supremum": 0.0, "lower_bound": math.inf, "tree": bytes(4)}
+    assert not verify(Claim(**small, scales=(0,), fit_bias=False), 1e-200 * ones, ones[:, 0]).ok
+
+
+def test_a_supremum_that_floats_cannot_hold():
+    m = 2**54 + 4
+    claim = {"rows": (), "lower_bound": -1e300, "lam": 1.0, "penalty": "l1", "fit_bias": False, "tree": bytes(4)}
+    assert verify(Claim(alpha=[float(m)], supremum=float(m), scales=(0,), **claim), [[1.0]], [1.0]).ok
+    assert not verify(Claim(alpha=[float(m)], supremum=m - 1, scales=(0,), **claim), [[1.0]], [1.0]).ok
+    assert not verify(Claim(alpha=[float(m)], supremum=10**400, scales=(0,), **claim), [[1.0]], [1.0]).ok
+
+
+def test_a_short_tree_of_many_orthants_is_refused_at_once():
+    X = np.ones((5, 120))
+    numbers = {"supremum": 1e3, "lower_bound": -1e300, "lam": 1.0}
+    claim = Claim(alpha=np.ones(5), rows=(), **numbers, tree=bytes(1000), scales=(0,) * 121)
+    assert "cut off" in verify(claim, X, np.ones(5)).reason
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"format": "cellsolve-certificate-1", "alpha": [1' + "0" * 400 + "]}"]
+)
+def test_files_that_json_cannot_read(tmp_path, text):
+    path = tmp_path / "file.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="is not a certificate"):
+        cs.Certificate.load(path)
