@@ -24,8 +24,8 @@ MAX_WORK = 5_000_000_000
 FLOOR = 1e-10
 #: what a Timer takes for ever
 LONGEST = TIMEOUT_MAX / 2
-#: directions that ascents start from where there are three coordinates, and twice as many for every further one: the
-#: proofs that they spare take longer still
+#: directions that ascents start from where there are three coordinates, and four times as many for every further one:
+#: the proofs that they spare take longer still
 STARTS = 50
 #: neurons that one orthant may report
 MOST = 1000
@@ -68,7 +68,7 @@ class ConeOracle(Oracle):
         self.accuracy = accuracy
         self.max_work = max_work
         self.n_jobs = n_jobs
-        n_starts = STARTS * 2 ** max(problem.lifted.shape[1] - 3, 0)
+        n_starts = STARTS * 4 ** max(problem.lifted.shape[1] - 3, 0)
         self.ascents: AscentOracle = AscentOracle(problem, n_starts, random_state, n_jobs)
         #: cones visited by the last proof
         self.nodes = 0
