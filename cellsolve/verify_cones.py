@@ -16,6 +16,7 @@ floats with a bound on their rounding where there is too much of it.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -228,7 +229,7 @@ _DUALS: dict[str, Callable[[bool], Any]] = {
 # -- what is compared ---------------------------------------------------------------------------------------------
 
 
-class _Check:
+class _Check(ABC):
     """The data, and which of them are undecided on a cone; `_agrees` compares the two sides."""
 
     def __init__(
@@ -302,9 +303,9 @@ class _Check:
         lengths, heights = np.sum(rows[:, :-1] ** 2, axis=1), rows[:, -1] ** 2
         return all((self.squares * a <= self.ones**2 * b).all() for a, b in zip(lengths, heights, strict=True))
 
+    @abstractmethod
     def _agrees(self, sign: int, V: Array, points: tuple[np.ndarray, Array], tau: Array, g: Array) -> bool:
         """Whether h_k <= supremum <g, v_k> for all k, tau being those of the undecided points."""
-        raise NotImplementedError
 
 
 class _InFloats(_Check):

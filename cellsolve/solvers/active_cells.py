@@ -23,7 +23,7 @@ def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
     master = CellMaster(problem)
     neurons = neuron_master(problem)
     first = first_network(problem, oracle, options)
-    if first is not None and first.status in (Status.INTERRUPTED, Status.TIME_LIMIT):
+    if first is not None and first.stopped:
         return first
     start = options.start if first is None else first.solution
     if start is not None:

@@ -77,6 +77,11 @@ class Outcome:
     sparse: bool = False
 
     @property
+    def stopped(self) -> bool:
+        """Whether the run was cut short from outside, so that nothing may follow it."""
+        return self.status in (Status.INTERRUPTED, Status.TIME_LIMIT)
+
+    @property
     def bound(self) -> tuple[float, Array, float, bytes | None]:
         """The lower bound, and what proves it."""
         return self.lower_bound, self.alpha, self.supremum, self.tree

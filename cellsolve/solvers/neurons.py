@@ -9,7 +9,6 @@ import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.problem import Problem
-from cellsolve.solution import Status
 from cellsolve.solvers.generation import Outcome, generate
 from cellsolve.solvers.neuron_master import NeuronMaster, neuron_master
 from cellsolve.solvers.options import Options
@@ -25,7 +24,7 @@ def solve_neurons(problem: Problem, oracle, options: Options) -> Outcome:
     """Solve the normalized `problem`; the oracle decides whether the bound is a proof."""
     master = neuron_master(problem)
     first = first_network(problem, oracle, options)
-    if first is not None and first.status in (Status.INTERRUPTED, Status.TIME_LIMIT):
+    if first is not None and first.stopped:
         return first
     start = options.start if first is None else first.solution
     if start is not None:
