@@ -7,9 +7,9 @@ generators, and w is at least a linear function <g, .>; h_k <= t <g, v_k> for ev
 * an undecided point with alpha_i > 0 is convex, at most the interpolation of its values at the generators;
 * one with alpha_i < 0 is concave, at most tau alpha_i <theta, x~_i> for every tau in [0, 1].
 
-The tau and the subgradient g come from points of the cone at which the bound is evaluated; averages of either stay
-valid, so a few steps of Frank and Wolfe on the simplex of mu tighten both. Generators keep sum |v| = 1 and are halved,
-so their entries are dyadic and children cover their parent exactly.
+Where w is a length, `round_kernels` finds the best tau and g. Else they come from points of the cone at which the bound
+is evaluated; averages of either stay valid, so a few steps of Frank and Wolfe on the simplex of mu tighten both.
+Generators keep sum |v| = 1 and are halved, so their entries are dyadic and children cover their parent exactly.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class CellMaster:
         if fell:
             self._forget()
         if can_slide(self.problem):
-            landed = self.slide.from_(solution.theta, solution.weights, solution.coefficients)
+            landed = self.slide.land(solution.theta, solution.weights, solution.coefficients)
             self.add(landed.theta, landed.weights)
 
     @cached_property

@@ -94,7 +94,7 @@ class NeuronMaster(ABC):
             weights = signs[:, None]
             self.add(theta)
         if can_slide(self.problem):
-            self.add(self.slide.from_(theta, weights, solution.coefficients).theta)
+            self.add(self.slide.land(theta, weights, solution.coefficients).theta)
 
     @cached_property
     def slide(self) -> Slide:

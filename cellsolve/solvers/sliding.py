@@ -48,7 +48,7 @@ class Slide:
         self.points = blocks(problem.lifted)
         self.squares = blocks(np.sum(problem.lifted**2, axis=1, keepdims=True))
 
-    def from_(
+    def land(
         self,
         theta: Array,
         weights: Array,

@@ -73,7 +73,7 @@ class SlidingMaster:
         """Return where the neurons land."""
         end = time.monotonic() + max_time
         here = self.here
-        self.here = self.slide.from_(
+        self.here = self.slide.land(
             here.theta, here.weights, here.coefficients, STEPS, GAIN, lambda: end - time.monotonic()
         )
         return self.here

@@ -58,7 +58,7 @@ def test_sliding_never_goes_up(loss, penalty, m):
     weights = rng.standard_normal((6, m))
     coefficients = np.zeros((problem.basis.shape[1], m))
     before = problem.objective_of(problem.responses(theta) @ weights, float(np.linalg.norm(weights, axis=1).sum()))
-    landed = Slide(problem).from_(theta, weights, coefficients)
+    landed = Slide(problem).land(theta, weights, coefficients)
     assert can_slide(problem) and len(landed.theta) <= 6
     np.testing.assert_allclose(problem.neuron_costs(landed.theta), 1.0)
     after = landed.objective(problem)
