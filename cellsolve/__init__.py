@@ -36,7 +36,7 @@ _PUBLIC = {
     "CellClassifier": "cellsolve.estimators",
     "CellClassifierCV": "cellsolve.estimators",
 }
-_MODULES = ("plotting", "programs", "training", "verify")
+_MODULES = ("plotting", "programs", "testing", "training", "verify")
 
 __all__ = ["__version__", *_PUBLIC, *_MODULES]
 

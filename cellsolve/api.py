@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 
 from cellsolve.certificate import Certificate
@@ -28,6 +30,7 @@ from cellsolve.solvers.finish import finish
 from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.generation import free_part_alone
 from cellsolve.solvers.zero import zero_level
+from cellsolve.tasks import outcomes
 
 #: default relative gap
 TOL = 1e-6
@@ -85,7 +88,7 @@ def solve(
     solver : {"CLARABEL", "ECOS", "SCS"}
         Convex solver of "all_cells".
     n_jobs : int, optional
-        joblib threads for pricing the cells.
+        joblib threads for pricing the cells; a `joblib.parallel_config` moves branch and bound to its workers.
     random_state : int or Generator, optional
         Used where cells are sampled, and to start interpolation; None is a fixed seed, so that the same call gives
         the same answer.
@@ -178,6 +181,9 @@ def path(
 ) -> list[Solution]:
     """Solve for a sequence of lam, from the largest down, each warm-started from the one before.
 
+    With more than one worker, by `n_jobs` or a `joblib.parallel_config`, the points are tasks of their own instead, in
+    other processes unless the config says otherwise. Then each starts from `warm_start`.
+
     Parameters
     ----------
     X, y, loss, penalty, free, fit_bias
@@ -189,12 +195,13 @@ def path(
     max_time : float, optional
         Seconds for the whole path; what is left is shared evenly among the values that are left.
     **options
-        As in `solve`.
+        As in `solve`; of points that are tasks `progress` shows nothing.
 
     Returns
     -------
     list of Solution
-        In decreasing order of lam, one certificate each; Ctrl-C ends the list with the one it interrupted.
+        In decreasing order of lam, one certificate each; Ctrl-C ends the list with the one it interrupted, the first
+        that is not done. Those after it are lost.
     """
     _refuse_unknown(options, "path")
     max_time = seconds(max_time)
@@ -212,11 +219,14 @@ def path(
     values = np.sort(as_floats(lams, "lams").ravel())[::-1]
     if not len(values) or not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError("lams has to hold positive finite numbers, at least one.")
+    points = [problem.replace(lam=float(lam)) for lam in values]
+    workers = min(len(points), effective_n_jobs(options.get("n_jobs")))
+    if workers > 1:
+        return _apart(points, workers, warm_start, max_time, options | {"n_jobs": 1, "progress": False})
     solutions: list[Solution] = []
     budget = Budget(max_time)
-    for k, lam in enumerate(values):
-        share = None if max_time is None else max(0.0, max_time - budget.elapsed) / (len(values) - k)
-        point = problem.replace(lam=float(lam))
+    for k, point in enumerate(points):
+        share = None if max_time is None else budget.left / (len(points) - k)
         solutions.append(_solve(point, oracle, warm_start=warm_start, max_time=share, **options))
         warm_start = solutions[-1]
         if solutions[-1].status is Status.INTERRUPTED:
@@ -392,6 +402,36 @@ def _solve(
         type(r)(r.time, r.objective * units.value, r.lower_bound * units.value, r.cells) for r in outcome.history
     ]
     return Solution(measure, certificate, status, problem.residual(measure), history, budget.elapsed, name)
+
+
+def _apart(
+    points: list[Problem], workers: int, warm_start: Any, max_time: float | None, options: dict[str, Any]
+) -> list[Solution]:
+    """Solve the points of a path as tasks, none of which knows another."""
+    end = None if max_time is None else time.time() + max_time  # a clock that other processes have too
+    every = options | {"warm_start": warm_start}
+    tasks = ((k, point, end, workers / max(workers, len(points) - k), every) for k, point in enumerate(points))
+    done: dict[int, Solution] = {}
+    with suppress(KeyboardInterrupt):
+        done.update(outcomes(workers, _solve_until, tasks))
+    solutions: list[Solution] = []
+    for k, point in enumerate(points):
+        if k not in done:  # what a worker had of it is lost
+            start = solutions[-1] if solutions else warm_start
+            cut_short = _solve(point, None, warm_start=start, max_time=0.0, **options)
+            done[k] = replace(cut_short, status=Status.INTERRUPTED)
+        solutions.append(done[k])
+        if done[k].status is Status.INTERRUPTED:
+            break
+    return solutions
+
+
+def _solve_until(
+    k: int, problem: Problem, end: float | None, share: float, options: dict[str, Any]
+) -> tuple[int, Solution]:
+    """Solve point k in its share of the time that is left until the clock is at `end`."""
+    max_time = None if end is None else share * max(0.0, end - time.time())
+    return k, _solve(problem, None, max_time=max_time, **options)
 
 
 def _oracle(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +13,9 @@ from cellsolve.data import Array, as_points, as_targets, lift
 from cellsolve.losses import Loss, as_loss
 from cellsolve.measure import SparseMeasure
 from cellsolve.potentials import Potential, as_potential
+
+if TYPE_CHECKING:
+    from cellsolve.boxes import Boxes
 
 FREE_PARTS = ("none", "constant", "affine")
 #: residuals up to this share of the largest |y| are zero: a few hundred roundings, of sums that cancel
@@ -121,7 +125,7 @@ class Problem:
     def variant(self, **attributes: Any) -> Problem:
         """Return a copy with some attributes changed, as they are: for solvers, which know what they do."""
         problem = object.__new__(Problem)
-        problem._set(**(vars(self) | attributes))
+        problem._set(**{key: value for key, value in (vars(self) | attributes).items() if key != "boxes"})
         return problem
 
     def replace(self, **changes: Any) -> Problem:
@@ -151,6 +155,13 @@ class Problem:
     def level(self) -> float:
         """What |phi_alpha| / w may not exceed: lam, or 1 for interpolation."""
         return 1.0 if self.lam is None else self.lam
+
+    @cached_property
+    def boxes(self) -> Boxes:
+        """The lifted data in boxes, for sums over active points that are not part of a proof."""
+        from cellsolve.boxes import Boxes  # numba is not light
+
+        return Boxes(self.lifted)
 
     # -- primal ---------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import cellsolve as cs
 from cellsolve.losses import LOSSES, Huber, Logistic, Quantile
 from cellsolve.problem import Problem
-from cellsolve.solvers.neuron_master import neuron_master
+from cellsolve.solvers.masters import neuron_master
 
 ALL = [*(cls() for cls in LOSSES.values()), Huber(delta=0.3), Quantile(q=0.9)]
 IDS = [f"{loss.name}{loss.params or ''}" for loss in ALL]

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 
 from cellsolve import Problem, solve
+from cellsolve.oracles.pricing import Oracle, Pricing
 from cellsolve.solvers.conic import OutOfTime
+from cellsolve.solvers.conic_master import ConicMaster
 from cellsolve.solvers.generation import Budget, generate
-from cellsolve.solvers.neuron_master import ConicMaster, LinearMaster, neuron_master
+from cellsolve.solvers.gram_master import GramMaster
+from cellsolve.solvers.linear_master import LinearMaster
+from cellsolve.solvers.masters import neuron_master
+
+
+def _data(n=60):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 3))
+    return X, np.sin(3 * X[:, 0]) + 0.1 * rng.standard_normal(n)
 
 
 def _problem(loss, n=60, outputs=1):
@@ -18,7 +28,9 @@ def _problem(loss, n=60, outputs=1):
     return Problem(X, y[:, 0] if outputs == 1 else y, lam=1e-3, loss=loss).normalized()[0]
 
 
-@pytest.mark.parametrize(("loss", "kind"), [("squared", ConicMaster), ("absolute", LinearMaster)])
+@pytest.mark.parametrize(
+    ("loss", "kind"), [("squared", GramMaster), ("absolute", LinearMaster), ("huber", ConicMaster)]
+)
 def test_a_master_stops_at_its_time_limit_and_goes_on_later(loss, kind):
     master = neuron_master(_problem(loss))
     assert type(master) is kind
@@ -33,18 +45,16 @@ def test_a_master_stops_at_its_time_limit_and_goes_on_later(loss, kind):
 
 @pytest.mark.parametrize("loss", ["squared", "absolute"])
 def test_a_master_out_of_time_ends_the_loop_with_what_there_is(loss):
-    class Slow(ConicMaster if loss == "squared" else LinearMaster):
+    class Slow(GramMaster if loss == "squared" else LinearMaster):
         def solve(self, max_time=np.inf):
             if np.isfinite(max_time):
                 raise OutOfTime
             return super().solve()
 
-    class Finder:
+    class Finder(Oracle):
         proves = False
 
         def price(self, alpha, level, **options):
-            from cellsolve.oracles.pricing import Pricing
-
             theta = np.random.default_rng(2).standard_normal((5, 4))
             return Pricing(1.0, theta, np.ones(5), exhaustive=False)
 
@@ -66,3 +76,38 @@ def test_gathering_leaves_off_where_no_time_is_left():
     problem = Problem(X, y, lam=0.05)
     assert gather(problem, network, alpha, np.inf, 0.0, left=lambda: np.inf) is not None
     assert gather(problem, network, alpha, np.inf, 0.0, left=lambda: 0.0) is None
+
+
+@pytest.mark.parametrize("free", ["none", "constant", "affine"])
+def test_inner_products_give_what_the_rows_give(free):
+    problem = Problem(*_data(), lam=1e-3, free=free).normalized()[0]
+    by_rows, by_products = ConicMaster(problem), GramMaster(problem)
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        theta = rng.standard_normal((40, 4))
+        by_rows.add(theta)
+        by_products.add(theta)
+        one, two = by_rows.solve(), by_products.solve()
+        np.testing.assert_allclose(two.objective(problem), one.objective(problem), rtol=1e-6)
+        np.testing.assert_allclose(two.alpha, one.alpha, atol=1e-4 * np.abs(one.alpha).max())
+    held = len(by_products)
+    by_products.after(two, True)
+    assert len(by_products) < held  # those at zero are gone, and that costs nothing
+    assert by_products.solve().objective(problem) <= two.objective(problem) * (1 + 1e-7)
+
+
+def test_a_neuron_is_held_once_for_each_sign():
+    problem = _problem("squared")
+    master = GramMaster(problem)
+    theta = np.random.default_rng(4).standard_normal((5, 4))
+    assert master.add(theta, np.ones((5, 1))) == 5
+    assert master.add(2.0 * theta, np.ones((5, 1))) == 0
+    assert master.add(theta, -np.ones((5, 1))) == 5
+    assert master.add(theta) == 0 and len(master) == 10
+    np.testing.assert_allclose(master.inner, master.columns.T @ master.columns / problem.n)
+
+
+def test_a_free_part_alone_needs_no_convex_program():
+    problem = Problem(*_data(), lam=1e-3, free="affine").normalized()[0]
+    solution = GramMaster(problem).solve()
+    np.testing.assert_allclose(solution.objective(problem), ConicMaster(problem).solve().objective(problem), rtol=1e-7)

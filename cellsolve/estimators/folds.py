@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
@@ -37,18 +37,26 @@ class CrossValidated(CellModel):
             self.lams_ = np.sort(np.asarray(self.lams, dtype=np.float64).ravel())[::-1]
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y))
         scorer = None if self.scoring is None else check_scoring(self, scoring=self.scoring)
-        tasks = (delayed(_score_fold)(self, X, y, targets, split, scorer) for split in splits)
-        self.cv_scores_ = np.column_stack(Parallel(n_jobs=self.n_jobs)(tasks))
+        # on more workers than folds the lams of a fold are dealt out too
+        hands = min(len(self.lams_), -(-effective_n_jobs(self.n_jobs) // len(splits)))
+        deals = [(j, slice(k, None, hands)) for j in range(len(splits)) for k in range(hands)]
+        # in tuples, which go with every task: Dask keeps an array by itself at one worker
+        data = X, y, targets
+        tasks = (delayed(_score_fold)(self, data, (*splits[j], self.lams_[part]), scorer) for j, part in deals)
+        results = np.empty((len(self.lams_), len(splits)))
+        for (j, part), scores in zip(deals, Parallel(n_jobs=self.n_jobs)(tasks), strict=True):
+            results[part, j] = scores
+        self.cv_scores_ = results
         # the first of the best, so the largest such lam; a fold without a score counts against its lam
         self.best_index_ = int(np.argmax(np.nan_to_num(self.cv_scores_.mean(axis=1), nan=-np.inf)))
         return float(self.lams_[self.best_index_])
 
 
-def _score_fold(model: CrossValidated, X: Array, y: Array, targets: list[Array], split: Any, scorer: Any) -> Array:
-    """Return the scores, on the test rows of the split, of the path fitted on its training rows."""
-    train, test = split
+def _score_fold(model: CrossValidated, data: tuple, deal: tuple, scorer: Any) -> Array:
+    """Return the scores, on the test rows of a split, of the path over some lams fitted on its training rows."""
+    (X, y, targets), (train, test, lams) = data, deal
     options = model._options() | {"n_jobs": 1, "progress": False}  # the folds are what runs in parallel
-    paths = [path(model._problem(X[train], target[train]), lams=model.lams_, **options) for target in targets]
+    paths = [path(model._problem(X[train], target[train]), lams=lams, **options) for target in targets]
     if any(solutions[-1].status is Status.INTERRUPTED for solutions in paths):
         raise KeyboardInterrupt  # part of a path says nothing of which lam is best
     fitted = copy.copy(model)

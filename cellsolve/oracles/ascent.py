@@ -7,14 +7,16 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.oracles.ascent_kernels import climb
 from cellsolve.oracles.cone_kernels import ABSOLUTE, EUCLIDEAN, FULL_LABEL_NOISE, LABEL_NOISE, PLAIN
-from cellsolve.oracles.data_kernels import blocks, sums_over_active
 from cellsolve.oracles.pricing import Oracle, Pricing
-from cellsolve.oracles.threads import over_blocks
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
+from cellsolve.tasks import over_blocks
 
 #: ascent steps; each at least halves where it fails, so 40 of them settle a direction to rounding
 STEPS = 40
+#: places around each neuron of the network to start from, as far away as that many hinges are: the kinks of phi leave
+#: some local maxima around every one
+PLACES, HINGES = 6, 30
 #: starts that one call of the kernel takes
 BLOCK = 16
 
@@ -32,7 +34,7 @@ def kernel_form(problem: Problem) -> tuple[int, Array]:
 
 def dual_function(problem: Problem, alpha: Array, theta: Array) -> Array:
     """Return phi_alpha (K, m) at the neurons theta (K, D); not for proofs."""
-    return sums_over_active(blocks(problem.lifted), blocks(alpha), theta)[0][:, :, -1]
+    return problem.boxes.sums_over_active(alpha, theta)[0][:, :, -1]
 
 
 class AscentOracle(Oracle):
@@ -55,7 +57,6 @@ class AscentOracle(Oracle):
         self.n_jobs = n_jobs
         self.kind, self.M = kernel_form(problem)
         self.sizes = np.linalg.norm(problem.lifted, axis=1)
-        self.points, self.squares = blocks(problem.lifted), blocks(self.sizes[:, None] ** 2)
         #: above 0: beyond |b| = radius |a| all points are active, or none (`slope`)
         self.radius = 0.0
         if problem.penalty.free_constant(problem.fit_bias):
@@ -66,7 +67,7 @@ class AscentOracle(Oracle):
             random_state if isinstance(random_state, np.random.Generator) else [random_state or 0, 1]
         )
         self.n_starts = n_starts
-        self.found = np.zeros((0, problem.lifted.shape[1]))
+        self.found = self.near = np.zeros((0, problem.lifted.shape[1]))
 
     def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):
         """As `Oracle.price`; the supremum is the potential's crude bound, always."""
@@ -74,7 +75,7 @@ class AscentOracle(Oracle):
         size = np.abs(alpha) if correction is None else np.abs(alpha) + correction
         signed = np.copysign(size, alpha)
         supremum = problem.penalty.crude_bound(signed, problem.lifted, problem.fit_bias)
-        theta, ratios = self.climb(np.concatenate([self.found, self._starts()]), alpha, level)
+        theta, ratios = self.climb(np.concatenate([self.found, self.near, self._starts()]), alpha, level)
         if len(theta):
             self.start_from(theta)
         return Pricing(supremum, theta, ratios, exhaustive=False)
@@ -83,10 +84,27 @@ class AscentOracle(Oracle):
         """Take every so many of these neurons as starts of the next round, the first for certain."""
         self.found = theta[:: max(1, len(theta) // (2 * self.n_starts))]
 
+    def around(self, theta, weights):
+        """Climb from these neurons too, and from places around them; of those that are close together from one."""
+        lifted, D = self.problem.lifted, theta.shape[1]
+        count = min(HINGES, len(lifted)) - 1
+        theta = theta[np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")]
+        theta = theta / np.linalg.norm(theta, axis=1, keepdims=True)
+        sines = np.abs(theta @ (lifted / np.maximum(self.sizes, np.finfo(float).tiny)[:, None]).T)
+        reach = np.partition(sines, count, axis=1)[:, count]
+        leaders: list[int] = []
+        for k in range(len(theta)):
+            if not leaders or (np.linalg.norm(theta[leaders] - theta[k], axis=1) > reach[leaders]).all():
+                leaders.append(k)
+        theta, reach = theta[leaders], reach[leaders]
+        steps = self.rng.standard_normal((PLACES, *theta.shape)) / np.sqrt(D)
+        self.near = np.concatenate([theta, (theta + reach[:, None] * steps).reshape(-1, D)])
+
     def climb(self, theta: Array, alpha: Array, level: float) -> tuple[Array, Array]:
         """Return the neurons above `level` that are uphill from `theta`, and their ratios, the largest first."""
         theta, ratios = np.array(theta), np.empty(len(theta))
-        fixed = self.points, blocks(alpha), self.problem.n, self.kind, self.M, self.squares
+        boxes = self.problem.boxes
+        fixed = boxes.arrays, boxes.weighted(alpha), self.problem.n, self.kind, self.M
         over_blocks(self.n_jobs, len(theta), lambda a, b: climb(*fixed, theta[a:b], ratios[a:b], STEPS), BLOCK)
         if self.radius:  # farther out phi and w are the same, but for rounding
             reach = self.radius * np.linalg.norm(theta[:, :-1], axis=1)

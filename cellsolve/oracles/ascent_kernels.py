@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cellsolve.boxes import active_sums
 from cellsolve.oracles.cone_kernels import ABSOLUTE, FULL_LABEL_NOISE, LABEL_NOISE
-from cellsolve.oracles.data_kernels import active_sums
 from cellsolve.oracles.kernels import copy, fill, norm
 
 #: a step that fails is shortened, one that succeeds lengthened, by these factors
@@ -22,11 +22,11 @@ def _shrink(v, by):
 
 
 @njit(cache=True, nogil=True)
-def _ratio(points, alpha, n, kind, M, squares, theta, gradient, space):
-    """|phi| / w at theta and the part of its gradient that is orthogonal to theta; `squares` (n,) = |x~_i|^2."""
+def _ratio(boxes, weighted, n, kind, M, theta, gradient, space):
+    """|phi| / w at theta and the part of its gradient that is orthogonal to theta."""
     sums, phi, spread, z, part = space
     m, D = len(sums), len(theta)
-    total = active_sums(points, alpha, squares, kind >= LABEL_NOISE, theta, sums, spread, z, part)
+    total = active_sums(boxes, weighted, kind >= LABEL_NOISE, theta, sums, spread, z, part)
     for j in range(m):
         phi[j] = sums[j, D]
     size = norm(phi)
@@ -62,28 +62,28 @@ def _ratio(points, alpha, n, kind, M, squares, theta, gradient, space):
 
 
 @njit(cache=True, nogil=True)
-def climb(points, alpha, n, kind, M, squares, theta, ratios, steps):
+def climb(boxes, weighted, n, kind, M, theta, ratios, steps):
     """Move each row of `theta` (K, D), in place, uphill on |phi| / w; fill `ratios` (K,).
 
     Parameters
     ----------
-    points, alpha, squares : (B, D, C), (B, m, C), (B, 1, C)
-        `blocks` of the lifted data, of the dual vector, and of |x~_i|^2.
+    boxes, weighted
+        The arrays of `Boxes` of the lifted data, and what `Boxes.weighted` returns for the dual vector.
     n, kind, M
         The number of points, and the potential.
     steps : int
         At most.
     """
-    D, m = points.shape[1], alpha.shape[1]
+    D, m, size = theta.shape[1], weighted[0].shape[1], boxes[0].shape[2]
     trial, gradient, new = np.empty(D), np.empty(D), np.empty(D)
-    space = np.empty((m, D + 1)), np.empty(m), np.empty(D + 1), np.empty(points.shape[2]), np.empty(points.shape[2])
+    space = np.empty((m, D + 1)), np.empty(m), np.empty(D + 1), np.empty(size), np.empty(size)
     for k in range(len(theta)):
         here = theta[k]
         if norm(here) == 0.0:
             ratios[k] = 0.0
             continue
         _shrink(here, norm(here))
-        ratio = _ratio(points, alpha, n, kind, M, squares, here, gradient, space)
+        ratio = _ratio(boxes, weighted, n, kind, M, here, gradient, space)
         step = 1.0
         for _ in range(steps):
             length = norm(gradient)
@@ -95,7 +95,7 @@ def climb(points, alpha, n, kind, M, squares, theta, ratios, steps):
             if size == 0.0:  # what is left of a gradient by rounding may point back
                 break
             _shrink(trial, size)
-            value = _ratio(points, alpha, n, kind, M, squares, trial, new, space)
+            value = _ratio(boxes, weighted, n, kind, M, trial, new, space)
             if value > ratio:
                 copy(here, trial)
                 copy(gradient, new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from threading import TIMEOUT_MAX, Lock, Timer
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from cellsolve.data import Array
 from cellsolve.oracles.ascent import AscentOracle
 from cellsolve.oracles.cone_kernels import PLAIN, search_cone, workspace
 from cellsolve.oracles.pricing import Oracle, Pricing, spread
-from cellsolve.oracles.threads import each
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
+from cellsolve.tasks import Deadline, outcomes
 
 #: steps of Frank and Wolfe on a cone: six close most cones that can be closed (docs/oracle.md)
 STEPS = 6
@@ -22,8 +22,6 @@ STEPS = 6
 MAX_WORK = 5_000_000_000
 #: a supremum below this share of the crude bound is not told from rounding
 FLOOR = 1e-10
-#: what a Timer takes for ever
-LONGEST = TIMEOUT_MAX / 2
 #: directions that ascents start from where there are three coordinates, and four times as many for every further one:
 #: the proofs that they spare take longer still
 STARTS = 50
@@ -49,7 +47,7 @@ class ConeOracle(Oracle):
     accuracy : float
         The supremum is proven to max(level, sup) (1 + accuracy), less closely where it is far above the level.
     random_state, n_jobs
-        As for `AscentOracle`; the threads share the orthants.
+        As for `AscentOracle`; the orthants are tasks, which joblib may be told to take elsewhere.
     max_work : int
         Point visits after which a proof is given up, and the crude bound is what is left.
     """
@@ -78,6 +76,9 @@ class ConeOracle(Oracle):
         # sums over the data, and z halved along the way down, which adds a rounding each time
         self.rounding = 2 * (n + 60 * D * D + 100) * UNIT
 
+    def around(self, theta, weights):
+        self.ascents.around(theta, weights)
+
     def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):
         """As `Oracle.price`: branch and bound where a proof is asked for, ascents alone where not."""
         start = self.ascents.price(alpha, level, correction)
@@ -89,12 +90,12 @@ class ConeOracle(Oracle):
         # far from the level there is no need to know the supremum to the last digits
         wanted = max(self.accuracy, ROUGH * (best / level - 1) if level > 0 else 0.0)
         supremum, finished, tree = start.supremum, False, None
-        end = time.monotonic() + min(max_time, LONGEST)
+        end = time.time() + max_time  # a clock that other processes have too
         self.nodes = 0
         first = wanted if self.ascents.kind == PLAIN or self.radius else max(FIRST, wanted)
         for accuracy in sorted({wanted, first}, reverse=True):
             search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
-            search.run(end - time.monotonic())
+            search.run(end)
             self.nodes += search.nodes
             theta += search.theta
             ratios += search.ratios
@@ -125,7 +126,7 @@ class ConeOracle(Oracle):
 
 
 class _Search:
-    """One branch and bound: every orthant and sign, with one level that rises with the violators found."""
+    """One branch and bound: every orthant and sign is a task, which starts from the level that others have reached."""
 
     def __init__(
         self, oracle: ConeOracle, alpha: Array, correction: Array | None, level: float, accuracy: float, reached: float
@@ -134,54 +135,73 @@ class _Search:
         self.oracle, self.accuracy = oracle, accuracy
         #: what is proven in the end
         self.reached = reached
-        self.left, self.finished, self.nodes = oracle.max_work, True, 0
+        self.left, self.proven, self.nodes = oracle.max_work, 0, 0
         self.theta: list[Array] = []
         self.ratios: list[Array] = []
         slack = oracle.rounding * (np.abs(lifted).T @ np.abs(column)) * (1 + oracle.rounding)
         room = np.zeros_like(column) if correction is None else correction[:, 0]
         slack += (np.abs(lifted).T @ room) * (1 + oracle.rounding)
         ascents = oracle.ascents
-        self.fixed = ascents.kind, ascents.M, oracle.radius, ascents.sizes, slack, oracle.rounding
+        self.fixed = lifted, ascents.kind, ascents.M, oracle.radius, ascents.sizes, slack, oracle.rounding
         orthants = [np.diag(signs) for signs in itertools.product((1.0, -1.0), repeat=lifted.shape[1])]
-        cases = [(sign * column, sign * column + room, root) for sign in (1.0, -1.0) for root in orthants]
-        self.tasks = [(number, *case) for number, case in enumerate(cases)]
-        self.trees = [b""] * len(cases)
-        self.stop = np.zeros(1, dtype=np.uint8)
-        self.lock = Lock()
+        self.cones = [(sign * column, sign * column + room, root) for sign in (1.0, -1.0) for root in orthants]
+        self.trees = [b""] * len(self.cones)
 
-    def run(self, max_time: float) -> None:
-        """Search, for `max_time` seconds at most."""
-        timer = Timer(max(0.0, max_time), lambda: self.stop.fill(1))
-        timer.daemon = True
-        timer.start()
+    @property
+    def finished(self) -> bool:
+        """Whether every cone was proven."""
+        return self.proven == len(self.cones)
+
+    def run(self, end: float) -> None:
+        """Search, until the clock is at `end` at the latest."""
+        deadline = Deadline(end)
         try:
-            each(self.oracle.n_jobs, self.tasks, self._orthant)
-        except BaseException:
-            self.stop[0] = 1  # threads may still be at work
-            raise
+            for answer in outcomes(self.oracle.n_jobs, search_orthant, self._tasks(deadline), "threads"):
+                number, reached, nodes, work, proven, theta, ratios, tree = answer
+                self.reached = max(self.reached, reached)
+                self.left -= work
+                self.nodes += nodes
+                self.trees[number] = tree
+                self.theta.append(theta)
+                self.ratios.append(ratios)
+                self.proven += proven
+                if not proven:
+                    deadline.set()
         finally:
-            timer.cancel()
-        self.finished = self.finished and not self.stop[0]
+            deadline.set()  # threads may still be at work
 
-    def _orthant(self, number: int, signed: Array, upper: Array, root: Array) -> None:
-        if not self.finished or self.stop[0]:
-            return
-        lifted, kind = self.oracle.problem.lifted, self.oracle.ascents.kind
-        D = lifted.shape[1]
-        found, values = np.empty((MOST, D)), np.empty(MOST)
-        # no orthant takes most of what there is: the others are no easier
-        limit, room, state = max(1, self.left // 4), 8 * len(lifted) + 1000, -1
-        while state < 0:
-            tree = np.empty(room, np.uint8)
-            limits = self.accuracy, STEPS, limit, workspace(D, kind, room), self.stop, found, values, tree
-            answer = search_cone(lifted, signed, upper, root, *self.fixed, self.reached, *limits)
-            reached, _, nodes, work, count, state = answer
-            room *= 4
-        with self.lock:
-            self.reached = max(self.reached, reached)
-            self.left -= work
-            self.finished = self.finished and state == 1
-            self.nodes += nodes
-            self.trees[number] = tree[:nodes].tobytes()
-            self.theta.append(found[:count])
-            self.ratios.append(values[:count])
+    def _tasks(self, deadline: Deadline) -> Iterator[tuple]:
+        for number, cone in enumerate(self.cones):
+            if deadline.passed:
+                return
+            # no orthant takes most of what there is: the others are no easier
+            limit = max(1, self.left // 4)
+            yield number, cone, self.fixed, self.reached, self.accuracy, limit, deadline
+
+
+def search_orthant(
+    number: int, cone: tuple, fixed: tuple, reached: float, accuracy: float, limit: int, deadline: Deadline
+) -> tuple[int, float, int, int, bool, Array, Array, bytes]:
+    """Prove one orthant of one sign to `reached`, or to the least level above it; a task that can go to any process.
+
+    Returns
+    -------
+    number, reached, nodes, work, proven, theta, ratios, tree
+        As `search_cone`.
+    """
+    lifted, kind, M, radius, sizes, slack, rounding = fixed
+    # kernels are compiled for arrays that are aligned and can be written to; those from other processes need not be
+    lifted, M, sizes, slack, signed, upper, root = (
+        np.require(array, requirements=["A", "W"]) for array in (lifted, M, sizes, slack, *cone)
+    )
+    D = lifted.shape[1]
+    theta, ratios = np.empty((MOST, D)), np.empty(MOST)
+    room, state = 8 * len(lifted) + 1000, -1
+    while state < 0:
+        tree = np.empty(room, np.uint8)
+        limits = accuracy, STEPS, limit, workspace(D, kind, room), deadline.flag, theta, ratios, tree
+        about = kind, M, radius, sizes, slack, rounding
+        answer = search_cone(lifted, signed, upper, root, *about, reached, *limits)
+        level, _, nodes, work, count, state = answer
+        room *= 4
+    return number, level, nodes, work, state == 1, theta[:count], ratios[:count], tree[:nodes].tobytes()

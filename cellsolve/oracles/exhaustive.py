@@ -11,9 +11,9 @@ from cellsolve.oracles.families import ConeFamily, cone_family, round_families
 from cellsolve.oracles.pricing import Oracle, Pricing
 from cellsolve.oracles.responses import ResponseFamily, least_neuron
 from cellsolve.oracles.spheres import sphere_suprema
-from cellsolve.oracles.threads import over_blocks
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
+from cellsolve.tasks import over_blocks
 
 #: how far, relative to its length, a neuron is moved off a border: far more than rounding, far less than shows in a gap
 OFF_BORDER = 1e-10

@@ -70,6 +70,9 @@ class Oracle(ABC):
             Seconds after which a proof is given up, where it may take long.
         """
 
+    def around(self, theta: Array, weights: Array) -> None:  # noqa: B027 - most oracles need no hint
+        """Take note of the network: its neurons (K, D) and weights (K, m)."""
+
 
 def spread(theta: Array, most: int) -> Array:
     """Take at most `most` neurons, the first ones first but apart: neighbouring cells violate together."""

@@ -1,4 +1,8 @@
-"""Method "active_cells": the convex program (G) on the few cells that matter, found by ascents and sliding."""
+"""Method "active_cells": the convex program (G) on the few cells that matter, found by ascents and sliding.
+
+For the squared loss the last digits are those of program (L) on neurons in these cells: most neurons of a solution lie
+in corners of cells, where the neighbours of a corner cost one number each, and a cell costs D and its facets.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,16 @@ from cellsolve.problem import Problem
 from cellsolve.solution import Status
 from cellsolve.solvers.cell_master import CellMaster
 from cellsolve.solvers.gather import MET
-from cellsolve.solvers.generation import Outcome, generate
-from cellsolve.solvers.neuron_master import neuron_master
+from cellsolve.solvers.generation import Outcome, Patience, generate
+from cellsolve.solvers.gram_master import GramMaster
+from cellsolve.solvers.masters import neuron_master
+from cellsolve.solvers.neuron_master import NeuronMaster
 from cellsolve.solvers.neurons import independent, interpolating_neurons
 from cellsolve.solvers.options import Options
 from cellsolve.solvers.sliding_master import first_network
+
+#: for the squared loss: cells until a round gains less than this share, then rays within them
+UNTIL = Patience(1, 1e-4)
 
 
 def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
@@ -27,20 +36,28 @@ def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
         return first
     start = options.start if first is None else first.solution
     if start is not None:
-        neurons.add(start.theta)
         master.add(start.theta, start.weights)
     if problem.interpolates:
         rng = np.random.default_rng(options.random_state)
         theta, weights = independent(problem, interpolating_neurons(problem, neurons, rng))
         neurons.add(theta)
         master.add(theta, weights[:, None])
-    outcome = generate(problem, master, oracle, options.budget, options.tol, options.report, start=first)
+    run = options.budget, options.tol, options.report
+    main: CellMaster | NeuronMaster = master
+    other: CellMaster | NeuronMaster = neurons
+    if isinstance(neurons, GramMaster):
+        first = generate(problem, master, oracle.ascents or oracle, *run, patience=UNTIL, start=first)
+        if first.stopped or first.status is Status.OPTIMAL:
+            return first
+        neurons.add(first.solution.theta, first.solution.weights)
+        main, other = neurons, master
+    outcome = generate(problem, main, oracle, *run, start=first)
     gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
     if outcome.status is not Status.STALLED or gap <= options.asked or options.budget.spent:
         return outcome
-    # the convex solver came to its end on these cones; program (L) on the same neurons is a simpler one
-    neurons.add(outcome.solution.theta)
-    return _better(problem, outcome, generate(problem, neurons, oracle, options.budget, options.tol, options.report))
+    # the convex solver came to its end on this program; the other one has another end
+    other.add(outcome.solution.theta, outcome.solution.weights)
+    return _better(problem, outcome, generate(problem, other, oracle, *run))
 
 
 def _better(problem: Problem, first: Outcome, second: Outcome) -> Outcome:

@@ -79,11 +79,13 @@ class CellMaster:
 
     def solve(self, max_time: float = np.inf) -> MasterSolution:
         """Return the best neurons, scaled to w = 1, their weights, and a dual vector."""
-        t, coefficients, alpha, forces = self._within(max_time)
+        t, coefficients, alpha, forces, slacks = self._within(max_time)
         u = t @ self.W.T
         cost = self.problem.neuron_costs(u)
-        live = cost > ZERO * max(cost.sum(), np.finfo(float).tiny)
-        self.live = live
+        total = max(cost.sum(), np.finfo(float).tiny)
+        live = cost > ZERO * total
+        # of a weight and its slack an interior-point method leaves both above zero: the smaller one is zero
+        self.live = cost > slacks * total
         weights = (self.signs[live] * cost[live])[:, None]
         faces = np.zeros((len(weights), self.problem.n), dtype=np.int8)
         for row, k in zip(faces, np.flatnonzero(live).tolist(), strict=True):
@@ -120,7 +122,7 @@ class CellMaster:
         """Solve, add the rows that are violated, and so on until none is."""
         D = self.problem.lifted.shape[1]
         for _ in range(ROUNDS):
-            t, coefficients, alpha, forces = self._program(max_time)
+            t, coefficients, alpha, forces, slacks = self._program(max_time)
             products = (t @ self.directions.T) * np.where(self.patterns, 1.0, -1.0)
             sizes = np.linalg.norm(t, axis=1)
             live = np.flatnonzero(sizes > ZERO * sizes.sum())
@@ -133,7 +135,7 @@ class CellMaster:
                 new += len(wrong)
             if not new:
                 break
-        return t, coefficients, alpha, forces
+        return t, coefficients, alpha, forces, slacks
 
     def _face(self, k: int, t: Array, forces: Array) -> np.ndarray:
         """1 where t is active, -1 where not, 0 where the cell holds it on a hinge: the multiplier exceeds the slack."""
@@ -193,8 +195,10 @@ class CellMaster:
             bounds.append(np.zeros(ranges.shape[0]))
             kinds.append(clarabel.NonnegativeConeT(ranges.shape[0]))
         cost[head + width :] = problem.level * cones.unit
+        begin = sum(map(len, bounds))
         rows.append(widen(cones.matrix(k), head, size))
         bounds.append(np.zeros(rows[-1].shape[0]))
+        end = begin + len(bounds[-1])
         kinds += cones.kinds
         if block is not None and len(block.offsets):
             rows.append(widen(-block.cones, 0, size))
@@ -207,7 +211,8 @@ class CellMaster:
         forces = np.split(
             z[first : first + facets.shape[0]] / problem.level, np.cumsum([len(rows) for rows in self.rows])[:-1]
         )
-        return t, a[:, None], alpha[:, None], forces
+        slacks = cones.slacks(z[begin:end] / problem.level)
+        return t, a[:, None], alpha[:, None], forces, slacks
 
     def _columns(self) -> Array:
         """[s_k D_k X, B], dense."""
@@ -285,7 +290,7 @@ class _Cones:
         M /= self.unit
         self.blocks = [M[k] if len(M) > 1 else M[0] for k in range(len(patterns))]
         self.absolute = problem.penalty.order == 1
-        heights = [len(block) for block in self.blocks]
+        heights = self.heights = [len(block) for block in self.blocks]
         self.extra = sum(heights) if self.absolute else len(heights)
         self.kinds = (
             [clarabel.NonnegativeConeT(2 * self.extra)]
@@ -304,3 +309,14 @@ class _Cones:
         images = sparse.block_diag([np.vstack([np.zeros(block.shape[1]), block]) for block in self.blocks])
         tops = sparse.block_diag([np.eye(len(block) + 1, 1) for block in self.blocks])
         return sparse.hstack([-images, sparse.csc_matrix((images.shape[0], free)), -tops])
+
+    def slacks(self, z: Array) -> Array:
+        """1 - |phi| / (level w), at most, on every cell: from the multipliers of the cones, divided by the level."""
+        if not self.heights:
+            return np.zeros(0)
+        if self.absolute:
+            sizes = np.abs(z[: self.extra] - z[self.extra :])
+            starts = np.cumsum([0, *self.heights[:-1]])
+            return 1 - np.maximum.reduceat(sizes, starts) / self.unit
+        parts = np.split(z, np.cumsum([height + 1 for height in self.heights])[:-1])
+        return 1 - np.array([np.linalg.norm(part[1:]) for part in parts]) / self.unit

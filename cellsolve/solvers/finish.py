@@ -16,7 +16,7 @@ from cellsolve.solvers.conic import SolverFailure
 from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.gather import DUST, gather
 from cellsolve.solvers.generation import Budget, Outcome, lower_bound_of
-from cellsolve.solvers.neuron_master import neuron_master
+from cellsolve.solvers.masters import neuron_master
 
 #: distances of directions within which neurons are tried as one, the widest first
 MERGE_TRIALS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
@@ -148,7 +148,7 @@ def _weigh_again(frame: Frame, theta: Array, max_time: float) -> SparseMeasure |
         values = np.vstack([weights, coefficients])
         values = values + np.linalg.lstsq(system, problem.targets - system @ values, rcond=1e-10)[0]
         weights, coefficients = values[: keep.sum()], values[keep.sum() :]
-    return frame.measure(master.theta[keep], weights, coefficients)
+    return frame.measure(solution.theta[keep], weights, coefficients)
 
 
 def _scaled_down(value: float, factor: float) -> float:

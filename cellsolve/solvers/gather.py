@@ -84,7 +84,7 @@ def gather(
     for drop, distance in trials:
         if left() <= 0:
             break
-        found = _gathered(problem, solution, alpha, drop, distance, left)
+        found = _gathered(problem, solution, alpha, drop, distance, min(objective, least) + allowed, left)
         if found is None:
             continue
         value = found.objective(problem)
@@ -103,9 +103,10 @@ def _gathered(
     alpha: Array,
     drop: float,
     distance: float,
+    most: float,
     left: Callable[[], float],
 ) -> MasterSolution | None:
-    """One attempt; None where the cells of the sums do not hold a network."""
+    """One attempt; None where the cells of the sums do not hold a network of an objective of at most `most`."""
     for again in range(PASSES):
         sums, signs = together(problem, solution, alpha, drop, distance)
         if again and len(sums) == len(solution.theta):
@@ -116,6 +117,8 @@ def _gathered(
             solution = master.solve(left())
         except SolverFailure:
             return None
+    if not problem.interpolates and solution.objective(problem) > most * (1 + SAME):
+        return None
     if not can_polish(problem):
         return solution
     exact = polish(problem, solution, left)

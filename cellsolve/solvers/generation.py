@@ -101,8 +101,8 @@ def generate(
 
     The bound of a round is that of its dual vector shrunk by the oracle's supremum (theory of the certificate); the
     best one is kept, since the dual vectors of column generation wander. A proof is asked for only where it may end
-    the loop: when the neurons found leave no gap, or are none that the master does not know. Before that, and where
-    the objective has stopped falling, the network is gathered to few neurons, and its dual vector exact.
+    the loop: when the neurons found leave no gap, or are none that the master does not know. Where rounds bring no
+    more, and after a proof that failed, the network is gathered to few neurons first, and its dual vector exact.
 
     Parameters
     ----------
@@ -142,19 +142,24 @@ def generate(
             before = relative_gap(best.objective, search.lower, problem.scale)
             fell = objective < last - max(patience.progress, PROGRESS * tol) * abs(objective)
             last = min(last, objective)
+            oracle.around(solution.theta, solution.weights)
             found = search.begin(solution.alpha)
             if master.wanders and history:
                 found += search.look(0.5 * (solution.alpha + search.alpha))
-            if proves and search.open(best.objective) and (not fell or not found or search.hopeful(best.objective)):
+            hopeful, nearer = search.hopeful(best.objective), search.nearer(best.objective)
+            settled = not found or not (fell or nearer)
+            if proves and search.open(best.objective) and (search.proofs if hopeful else settled):
                 # what the master leaves is not exact enough for the last digits of a dual vector
                 near, allowed = problem.dual_candidate(solution.alpha), PROGRESS * tol * abs(objective)
                 sharp = gather(problem, solution, near, objective, allowed, lambda: budget.left, CAREFUL)
                 if sharp is not None:
+                    master.add(sharp.theta, sharp.weights)
                     found += search.look(sharp.alpha)
                     if problem.interpolates or sharp.objective(problem) < best.objective:
                         best = replace(best, solution=sharp, objective=sharp.objective(problem))
-                if not found or search.hopeful(best.objective):
-                    found += search.prove(budget.left)
+                hopeful = search.hopeful(best.objective)
+            if proves and search.open(best.objective) and (not found or hopeful):
+                found += search.prove(budget.left)
             round_ = Round(budget.elapsed, best.objective, search.lower, len(master))
             history.append(round_)
             if report is not None:
@@ -193,6 +198,8 @@ class _Search:
             self.lower, self.alpha, self.supremum, self.tree = start.bound
         self.promising: Array | None = None
         self.promised = -np.inf
+        self.least = np.inf
+        self.proofs = 0
 
     def begin(self, raw: Array) -> int:
         """Look at the first dual vector of a round; what others promised is forgotten."""
@@ -219,6 +226,12 @@ class _Search:
         """Whether the most promising dual vector would do, if a proof found nothing more."""
         return relative_gap(objective, self.promised, self.problem.scale) <= self.tol
 
+    def nearer(self, objective: float) -> bool:
+        """Whether that dual vector promises half the gap of all before it."""
+        promise = relative_gap(objective, self.promised, self.problem.scale)
+        before, self.least = self.least, min(promise, self.least)
+        return promise < 0.5 * before
+
     def prove(self, max_time: float) -> int:
         """Prove the supremum of the most promising dual vector, and offer the neurons found on the way."""
         if self.promising is None:
@@ -227,6 +240,7 @@ class _Search:
         self.promising, self.promised = None, -np.inf
         pricing = self.oracle.price(alpha, self.problem.level, max_time=max_time)
         self._keep(alpha, pricing)
+        self.proofs += 1
         return _offer(self.master, alpha, pricing)
 
     def _keep(self, alpha: Array, pricing: Pricing) -> None:

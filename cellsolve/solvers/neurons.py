@@ -10,7 +10,8 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.problem import Problem
 from cellsolve.solvers.generation import Outcome, generate
-from cellsolve.solvers.neuron_master import NeuronMaster, neuron_master
+from cellsolve.solvers.masters import neuron_master
+from cellsolve.solvers.neuron_master import NeuronMaster
 from cellsolve.solvers.options import Options
 from cellsolve.solvers.sliding_master import first_network
 

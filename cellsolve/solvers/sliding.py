@@ -12,7 +12,6 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 
 from cellsolve.data import Array
-from cellsolve.oracles.data_kernels import blocks, network_values, sums_over_active
 from cellsolve.problem import Problem
 from cellsolve.solvers.conic import MasterSolution
 
@@ -45,8 +44,6 @@ class Slide:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.points = blocks(problem.lifted)
-        self.squares = blocks(np.sum(problem.lifted**2, axis=1, keepdims=True))
 
     def land(
         self,
@@ -101,10 +98,7 @@ class Slide:
         return MasterSolution(theta, weights, a, self._slope(theta, weights, a) * -1.0)
 
     def _fit(self, theta: Array, c: Array, a: Array) -> Array:
-        n, m = self.problem.targets.shape
-        values = np.zeros((len(self.points), m, self.points.shape[2]))
-        network_values(self.points, theta, np.ascontiguousarray(c), values)
-        return values.transpose(0, 2, 1).reshape(-1, m)[:n] + self.problem.basis @ a
+        return self.problem.boxes.network(theta, c) + self.problem.basis @ a
 
     def _slope(self, theta: Array, c: Array, a: Array) -> Array:
         return self.problem.loss.gradient(self._fit(theta, c, a), self.problem.targets) / self.problem.n
@@ -116,7 +110,7 @@ class Slide:
         fit = self._fit(theta, c, a)
         slope = problem.loss.gradient(fit, problem.targets) / n
         noisy = problem.penalty.depends_on_data
-        sums, spreads, totals = sums_over_active(self.points, blocks(slope), theta, self.squares if noisy else None)
+        sums, spreads, totals = problem.boxes.sums_over_active(slope, theta, noisy)
         if noisy:
             half = spreads[:, :-1] / n  # w(theta)^2 = <theta, half>
             if problem.penalty.jumps:

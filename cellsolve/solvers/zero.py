@@ -12,7 +12,7 @@ import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.problem import Problem
-from cellsolve.solvers.neuron_master import neuron_master
+from cellsolve.solvers.masters import neuron_master
 
 #: distance, relative to the data, within which a value counts as a kink of the loss: the accuracy of the convex solver
 AT_KINK = 1e-7

@@ -1,0 +1,19 @@
+"""Which master of program (L) a problem gets."""
+
+from __future__ import annotations
+
+from cellsolve.problem import Problem
+from cellsolve.solvers.conic_master import ConicMaster
+from cellsolve.solvers.gram_master import GramMaster
+from cellsolve.solvers.linear_master import LinearMaster
+from cellsolve.solvers.neuron_master import NeuronMaster
+
+
+def neuron_master(problem: Problem) -> NeuronMaster:
+    """Return the master that fits the problem: the first one that takes it."""
+    if problem.n_outputs == 1:
+        if problem.interpolates or problem.loss.conic(problem.targets[:1, 0]).is_linear:
+            return LinearMaster(problem)
+        if problem.loss.name == "squared":
+            return GramMaster(problem)
+    return ConicMaster(problem)
