@@ -15,6 +15,8 @@ _PUBLIC = {
     "path": "cellsolve.api",
     "lam_max": "cellsolve.api",
     "certify": "cellsolve.api",
+    "contact_set": "cellsolve.contact",
+    "ContactSet": "cellsolve.contact",
     "Solution": "cellsolve.solution",
     "Status": "cellsolve.solution",
     "Certificate": "cellsolve.certificate",

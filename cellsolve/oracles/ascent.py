@@ -86,6 +86,8 @@ class AscentOracle(Oracle):
 
     def around(self, theta, weights):
         """Climb from these neurons too, and from places around them; of those that are close together from one."""
+        if not len(theta):
+            return
         lifted, D = self.problem.lifted, theta.shape[1]
         count = min(HINGES, len(lifted)) - 1
         theta = theta[np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")]

@@ -14,6 +14,7 @@ from cellsolve.certificate import relative_gap
 from cellsolve.problem import Problem
 from cellsolve.solution import Status
 from cellsolve.solvers.cell_master import CellMaster
+from cellsolve.solvers.conic_master import ConicMaster
 from cellsolve.solvers.gather import MET
 from cellsolve.solvers.generation import Outcome, Patience, generate
 from cellsolve.solvers.gram_master import GramMaster
@@ -25,6 +26,8 @@ from cellsolve.solvers.sliding_master import first_network
 
 #: for the squared loss: cells until a round gains less than this share, then rays within them
 UNTIL = Patience(1, 1e-4)
+#: below this share of the objective of zero a network nearly interpolates: inner products lose the digits of its rest
+TIGHT = 1e-4
 
 
 def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
@@ -49,8 +52,11 @@ def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
         first = generate(problem, master, oracle.ascents or oracle, *run, patience=UNTIL, start=first)
         if first.stopped or first.status is Status.OPTIMAL:
             return first
-        neurons.add(first.solution.theta, first.solution.weights)
-        main, other = neurons, master
+        if first.objective > TIGHT * problem.objective_of(np.zeros_like(problem.targets), 0.0):
+            neurons.add(first.solution.theta, first.solution.weights)
+            main, other = neurons, master
+        else:
+            other = ConicMaster(problem)
     outcome = generate(problem, main, oracle, *run, start=first)
     gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
     if outcome.status is not Status.STALLED or gap <= options.asked or options.budget.spent:

@@ -139,6 +139,25 @@ def together(
     u, signs = size[keep, None] * solution.theta[keep], np.sign(solution.weights[keep, 0])
     if len(u) < 2:
         return u, signs[:, None]
+    count, labels = components(problem, u, signs, alpha, drop, distance)
+    lengths = np.linalg.norm(u, axis=1)
+    heaviest = np.argsort(-lengths, kind="stable")
+    leaders = np.empty(count, dtype=int)
+    leaders[labels[heaviest[::-1]]] = heaviest[::-1]
+    if problem.one_facing:
+        u = u * np.where(np.sum(u * u[leaders[labels]], axis=1) < 0, -1.0, 1.0)[:, None]
+    sums = np.zeros((count, u.shape[1]))
+    np.add.at(sums, labels, u)
+    return sums, signs[leaders, None]
+
+
+def components(
+    problem: Problem, u: Array, signs: Array, alpha: Array, drop: float, distance: float = 2.0
+) -> tuple[int, np.ndarray]:
+    """Number the sets of neurons between which the dual function, of these signs, stays above 1 - drop of its bound.
+
+    Returns their count, and the number of each neuron's set.
+    """
     first, second, facing = _neighbours(problem, u, signs)
     lengths = np.linalg.norm(u, axis=1, keepdims=True)
     start, end = u[first] / lengths[first], facing[:, None] * u[second] / lengths[second]
@@ -148,15 +167,7 @@ def together(
     joined = np.all((phi >= (1 - drop) * cost) & (cost > 0), axis=1)
     joined &= np.linalg.norm(start - end, axis=1) <= distance
     graph = coo_matrix((np.ones(joined.sum()), (first[joined], second[joined])), (len(u), len(u)))
-    count, labels = connected_components(graph, directed=False)
-    heaviest = np.argsort(-lengths[:, 0], kind="stable")
-    leaders = np.empty(count, dtype=int)
-    leaders[labels[heaviest[::-1]]] = heaviest[::-1]
-    if problem.one_facing:
-        u = u * np.where(np.sum(u * u[leaders[labels]], axis=1) < 0, -1.0, 1.0)[:, None]
-    sums = np.zeros((count, u.shape[1]))
-    np.add.at(sums, labels, u)
-    return sums, signs[leaders, None]
+    return connected_components(graph, directed=False)
 
 
 def _neighbours(problem: Problem, u: Array, signs: Array) -> tuple[np.ndarray, np.ndarray, Array]:

@@ -12,6 +12,8 @@ from cellsolve.solvers.neuron_master import NeuronMaster, new_rows
 
 #: an objective that fell by less than this share stayed: what the convex solver leaves
 SAME = 1e-10
+#: Clarabel measures gaps below 1 absolutely: this many times the objective is to be one
+LARGE = 100.0
 
 
 class GramMaster(NeuronMaster):
@@ -80,10 +82,12 @@ class GramMaster(NeuronMaster):
         """The coefficients of the free part and the weights, and the slacks of the weights."""
         import clarabel
 
+        unit = min(1.0, LARGE * self.objective)
         cost = np.append(np.zeros(free), np.full(K, self.problem.level)) - self.right
         rows = sparse.hstack([sparse.csc_matrix((K, free)), -sparse.identity(K)])
-        quadratic = sparse.csc_matrix(np.triu(self.inner))
-        return run_clarabel(quadratic, cost, [rows], [np.zeros(K)], [clarabel.NonnegativeConeT(K)], max_time)
+        quadratic = sparse.csc_matrix(np.triu(self.inner) / unit)
+        x, z = run_clarabel(*(quadratic, cost / unit, [rows], [np.zeros(K)], [clarabel.NonnegativeConeT(K)], max_time))
+        return x, unit * z
 
     def after(self, solution, fell):
         """Forget the neurons at zero, and add sums of those that share a cell."""
