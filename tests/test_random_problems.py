@@ -103,3 +103,24 @@ def test_gradient_trained_networks_are_not_below_the_bound():
         if done == 30:
             return
     raise AssertionError("fewer than 30 problems were trained")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", range(12))
+def test_active_cells_agree_with_the_program_over_all_cells(chunk):
+    """Over losses, potentials, free parts and biases, degenerate data included; 300 problems in all."""
+    rng = np.random.default_rng(3000 + chunk)
+    compared, k = 0, 0
+    while compared < 25:
+        problem = pose(CASES[(31 * chunk + k) % len(CASES)], rng)
+        k += 1
+        if problem is None or problem.interpolates or problem.n_outputs > 1 or cs.count_cells(problem.X) > 2000:
+            continue
+        ours, reference = (cs.solve(problem, method=method) for method in ("active_cells", "all_cells"))
+        where = f"{problem}, {k}"
+        assert ours.gap <= 1e-6, where
+        assert ours.lower_bound <= reference.objective * (1 + 1e-9) + problem.scale, where
+        assert ours.objective <= reference.objective * (1 + 1e-6) + problem.scale, where
+        if reference.gap <= 1e-6:
+            np.testing.assert_allclose(ours.objective, reference.objective, rtol=1e-6, atol=problem.scale)
+        compared += 1

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
@@ -17,6 +17,7 @@ from cellsolve.data import Array
 from cellsolve.estimators.model import CellModel
 from cellsolve.losses import as_loss
 from cellsolve.solution import Status
+from cellsolve.tasks import outcomes
 
 
 class CrossValidated(CellModel):
@@ -38,23 +39,25 @@ class CrossValidated(CellModel):
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y))
         scorer = None if self.scoring is None else check_scoring(self, scoring=self.scoring)
         # on more workers than folds the lams of a fold are dealt out too
-        hands = min(len(self.lams_), -(-effective_n_jobs(self.n_jobs) // len(splits)))
-        deals = [(j, slice(k, None, hands)) for j in range(len(splits)) for k in range(hands)]
-        # in tuples, which go with every task: Dask keeps an array by itself at one worker
-        data = X, y, targets
-        tasks = (delayed(_score_fold)(self, data, (*splits[j], self.lams_[part]), scorer) for j, part in deals)
-        results = np.empty((len(self.lams_), len(splits)))
-        for (j, part), scores in zip(deals, Parallel(n_jobs=self.n_jobs)(tasks), strict=True):
-            results[part, j] = scores
-        self.cv_scores_ = results
+        hands = min(len(self.lams_), -(-effective_n_jobs(self.n_jobs) // len(splits))) or 1
+        parts = [slice(k, None, hands) for k in range(hands)]
+        data, scores = (X, y, targets), np.empty((len(self.lams_), len(splits)))
+        tasks = (
+            ((part, fold), self, data, (*split, self.lams_[part]), scorer)
+            for fold, split in enumerate(splits)
+            for part in parts
+        )
+        for place, some in outcomes(self.n_jobs, _score_fold, tasks):
+            scores[place] = some
+        self.cv_scores_ = scores
         # the first of the best, so the largest such lam; a fold without a score counts against its lam
         self.best_index_ = int(np.argmax(np.nan_to_num(self.cv_scores_.mean(axis=1), nan=-np.inf)))
         return float(self.lams_[self.best_index_])
 
 
-def _score_fold(model: CrossValidated, data: tuple, deal: tuple, scorer: Any) -> Array:
-    """Return the scores, on the test rows of a split, of the path over some lams fitted on its training rows."""
-    (X, y, targets), (train, test, lams) = data, deal
+def _score_fold(place: Any, model: CrossValidated, data: tuple, share: tuple, scorer: Any) -> tuple[Any, Array]:
+    """Return its place, and the scores on the test rows of the path over some lams fitted on the training rows."""
+    (X, y, targets), (train, test, lams) = data, share
     options = model._options() | {"n_jobs": 1, "progress": False}  # the folds are what runs in parallel
     paths = [path(model._problem(X[train], target[train]), lams=lams, **options) for target in targets]
     if any(solutions[-1].status is Status.INTERRUPTED for solutions in paths):
@@ -71,4 +74,4 @@ def _score_fold(model: CrossValidated, data: tuple, deal: tuple, scorer: Any) ->
         else:
             fitted._store(list(solutions))
             scores.append(scorer(fitted, X[test], y[test]))
-    return np.array(scores, dtype=np.float64)
+    return place, np.array(scores, dtype=np.float64)

@@ -33,6 +33,9 @@ CLIMBED = 300
 ROUGH = 0.2
 #: accuracy of a first search where a close one may take long: it finds what violates first
 FIRST = 1e-4
+#: accuracy that is proven before the one that is wanted where time is limited and there are so many coordinates: the
+#: wanted one may never be reached, and takes some four times as long
+SAFE, MANY = 0.1, 6
 #: largest D that branch and bound is tried for: it starts from 2^D orthants, and the visits grow faster than that
 MOST_COORDINATES = 8
 
@@ -93,7 +96,8 @@ class ConeOracle(Oracle):
         end = time.time() + max_time  # a clock that other processes have too
         self.nodes = 0
         first = wanted if self.ascents.kind == PLAIN or self.radius else max(FIRST, wanted)
-        for accuracy in sorted({wanted, first}, reverse=True):
+        safe = SAFE if max_time < np.inf and self.problem.lifted.shape[1] >= MANY else first
+        for accuracy in sorted({wanted, first, max(safe, wanted)}, reverse=True):
             search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
             search.run(end)
             self.nodes += search.nodes

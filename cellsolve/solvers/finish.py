@@ -134,7 +134,7 @@ def _as_it_is(frame: Frame, outcome: Outcome) -> SparseMeasure:
 def _weigh_again(frame: Frame, theta: Array, max_time: float) -> SparseMeasure | None:
     """Solve (L) on these neurons; for interpolation the support is then fitted to rounding."""
     problem = frame.inside
-    master = neuron_master(problem)
+    master = neuron_master(problem, len(theta))
     master.add(frame.units.neurons_inside(theta))
     try:
         solution = master.solve(max_time)

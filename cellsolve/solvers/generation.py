@@ -19,6 +19,8 @@ from cellsolve.solvers.gather import CAREFUL, gather
 
 #: progress of a round: the gap shrinks by a tenth, or the objective falls by this share of tol
 PROGRESS = 0.1
+#: share of the time after which there is to be a proof, of whatever dual vector there is: later, none might end in time
+LATE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,8 @@ def generate(
                     if problem.interpolates or sharp.objective(problem) < best.objective:
                         best = replace(best, solution=sharp, objective=sharp.objective(problem))
                 hopeful = search.hopeful(best.objective)
-            if proves and search.open(best.objective) and (not found or hopeful):
+            late = not search.proofs and budget.elapsed > LATE * (budget.max_time or np.inf)
+            if proves and search.open(best.objective) and (not found or hopeful or late):
                 found += search.prove(budget.left)
             round_ = Round(budget.elapsed, best.objective, search.lower, len(master))
             history.append(round_)

@@ -9,11 +9,11 @@ from cellsolve.solvers.linear_master import LinearMaster
 from cellsolve.solvers.neuron_master import NeuronMaster
 
 
-def neuron_master(problem: Problem) -> NeuronMaster:
-    """Return the master that fits the problem: the first one that takes it."""
+def neuron_master(problem: Problem, count: int = 0) -> NeuronMaster:
+    """Return the master that fits the problem, and so many neurons: inner products pay where there are more points."""
     if problem.n_outputs == 1:
         if problem.interpolates or problem.loss.conic(problem.targets[:1, 0]).is_linear:
             return LinearMaster(problem)
-        if problem.loss.name == "squared":
+        if problem.loss.name == "squared" and 2 * count <= problem.n:
             return GramMaster(problem)
     return ConicMaster(problem)

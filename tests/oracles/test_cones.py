@@ -151,3 +151,14 @@ def test_more_cells_than_are_listed_are_proven():
         assert beyond.status == listed.status == "optimal"
         assert beyond.objective == pytest.approx(listed.objective, rel=2e-6)
         assert beyond.certificate.verify(X, y)
+
+
+@pytest.mark.slow
+def test_500_random_dual_vectors_beside_every_cell():
+    rng = np.random.default_rng(11)
+    for k in range(500):
+        penalty, free, bias = CONTINUOUS[k % len(CONTINUOUS)]
+        d = int(rng.integers(1 if bias else 2, 5 if penalty in ("variation", "slope") else 3))
+        n = int(rng.integers(1, 26 if d < 4 else 13))
+        problem = _problem(rng, n, d, penalty, free, bias, grid=bool(k % 3 == 0 and d < 3))
+        _compare(problem, _alpha(problem, rng))
