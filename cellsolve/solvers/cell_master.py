@@ -17,6 +17,8 @@ from cellsolve.solvers.sliding import Slide, can_slide
 OUTSIDE = 1e-9
 #: rows that a cell starts with, and gets at most in one round, by dimension: as many as meet in a corner, and some more
 ROWS = 2
+#: largest dimension of a hull: it takes 10 ms there, and several times as long for each further one
+HULL = 7
 #: points, by dimension, among which facets are looked for at first: those nearest to the neuron
 NEAR = 50
 #: a point that is nearer, as a share of its length, is taken to be that far: a hull needs finite points
@@ -261,7 +263,7 @@ def facets_around(directions: Array, theta: Array) -> np.ndarray:
     near = np.arange(n)
     if n > NEAR * D:
         near = np.argpartition(np.abs(products), NEAR * D)[: NEAR * D]
-    if D - 1 > 1 and n > D:
+    if 1 < D - 1 <= HULL and n > D:
         away = np.linalg.qr(np.column_stack([theta, np.eye(D)]))[0][:, 1:D]
         distances = np.copysign(np.maximum(np.abs(products[near]), THIN), products[near])
         try:
