@@ -114,7 +114,9 @@ def test_active_cells_agree_with_the_program_over_all_cells(chunk):
     while compared < 25:
         problem = pose(CASES[(31 * chunk + k) % len(CASES)], rng)
         k += 1
-        if problem is None or problem.interpolates or problem.n_outputs > 1 or cs.count_cells(problem.X) > 2000:
+        if problem is None or problem.interpolates or problem.n_outputs > 1 or problem.penalty.jumps:
+            continue
+        if cs.count_cells(problem.X) > 300:
             continue
         ours, reference = (cs.solve(problem, method=method) for method in ("active_cells", "all_cells"))
         where = f"{problem}, {k}"
