@@ -48,22 +48,26 @@ def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
     run = options.budget, options.tol, options.report
     main: CellMaster | NeuronMaster = master
     other: CellMaster | NeuronMaster = neurons
-    if isinstance(neurons, GramMaster):
+    if isinstance(neurons, GramMaster) and not oracle.exact:  # of few cells the program over cells is soon exact
         first = generate(problem, master, oracle.ascents or oracle, *run, patience=UNTIL, start=first)
         if first.stopped or first.status is Status.OPTIMAL:
             return first
-        if first.objective > TIGHT * problem.objective_of(np.zeros_like(problem.targets), 0.0):
+        if not _tight(problem, first):
             neurons.add(first.solution.theta, first.solution.weights)
             main, other = neurons, master
-        else:
-            other = ConicMaster(problem)
     outcome = generate(problem, main, oracle, *run, start=first)
     gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
     if outcome.status is not Status.STALLED or gap <= options.asked or options.budget.spent:
         return outcome
     # the convex solver came to its end on this program; the other one has another end
+    if isinstance(other, GramMaster) and _tight(problem, outcome):
+        other = ConicMaster(problem)
     other.add(outcome.solution.theta, outcome.solution.weights)
     return _better(problem, outcome, generate(problem, other, oracle, *run))
+
+
+def _tight(problem: Problem, outcome: Outcome) -> bool:
+    return outcome.objective <= TIGHT * problem.objective_of(np.zeros_like(problem.targets), 0.0)
 
 
 def _better(problem: Problem, first: Outcome, second: Outcome) -> Outcome:
