@@ -14,7 +14,7 @@ from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 
 from cellsolve.certificate import Certificate
-from cellsolve.checks import count, positive, seconds
+from cellsolve.checks import count, jobs, positive, seconds, seed
 from cellsolve.data import as_floats
 from cellsolve.losses import Loss
 from cellsolve.measure import SparseMeasure
@@ -25,7 +25,7 @@ from cellsolve.problem import Problem, Units, as_problem
 from cellsolve.scoring import refuse_impossible, values_and_norm
 from cellsolve.solution import Solution, Status
 from cellsolve.solvers import Budget, Method, Options, choose
-from cellsolve.solvers.conic import MasterSolution
+from cellsolve.solvers.conic import MasterSolution, SolverFailure
 from cellsolve.solvers.finish import finish
 from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.generation import free_part_alone
@@ -75,8 +75,8 @@ def solve(
         See `Problem`.
     method : {"auto", "active_cells", "neurons", "all_cells"}
         "active_cells" solves a small convex program over the cells that matter; "neurons" generates neurons by the
-        dual; "all_cells" is one convex program over every cell. "auto" is "active_cells" for one output, else
-        "neurons".
+        dual; "all_cells" is one convex program over every cell. "auto" is "active_cells" for one output and at most 8
+        coordinates, else "neurons".
     tol : float, optional
         Relative gap to stop at, 1e-6 by default.
     max_time : float, optional
@@ -204,7 +204,7 @@ def path(
         that is not done. Those after it are lost.
     """
     _refuse_unknown(options, "path")
-    max_time = seconds(max_time)
+    budget = Budget(seconds(max_time))
     problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     _, method = _choose(options.get("method", "auto"), problem)
     oracle = _oracle(Frame.of(problem).inside, method, **_oracle_options(options))
@@ -212,7 +212,7 @@ def path(
         n_lams, lam_min_ratio = count(n_lams, "n_lams"), positive(lam_min_ratio, "lam_min_ratio", 1.0)
         if lam_min_ratio > 1:
             raise ValueError(f"lam_min_ratio is {lam_min_ratio!r}; pass a number above 0 and at most 1.")
-        top = _lam_max(problem, oracle)
+        top = _lam_max(problem, oracle, budget.left / (n_lams + 1))
         if top == 0:
             top = 1.0
         lams = top * np.geomspace(1.0, lam_min_ratio, n_lams) if n_lams > 1 else [top]
@@ -222,9 +222,9 @@ def path(
     points = [problem.replace(lam=float(lam)) for lam in values]
     workers = min(len(points), effective_n_jobs(options.get("n_jobs")))
     if workers > 1:
-        return _apart(points, workers, warm_start, max_time, options | {"n_jobs": 1, "progress": False})
+        left = None if max_time is None else budget.left
+        return _apart(points, workers, warm_start, left, options | {"n_jobs": 1, "progress": False})
     solutions: list[Solution] = []
-    budget = Budget(max_time)
     for k, point in enumerate(points):
         share = None if max_time is None else budget.left / (len(points) - k)
         solutions.append(_solve(point, oracle, warm_start=warm_start, max_time=share, **options))
@@ -361,7 +361,7 @@ def _solve(
     budget = Budget(seconds(max_time))
     name, chosen = _choose(method, problem)
     problem.refuse_unattained()
-    random_state = 0 if random_state is None else random_state
+    random_state = seed(random_state)
     frame = Frame.of(problem)
     inside, units = frame.inside, frame.units
     if oracle is None:
@@ -442,8 +442,8 @@ def _oracle(
         method.cells_of(inside) if max_cells is None else count(max_cells, "max_cells"),
         every_cell=method.needs_all_cells,
         accuracy=ACCURACY * positive(tol, "tol", TOL),
-        n_jobs=n_jobs,
-        random_state=0 if random_state is None else random_state,
+        n_jobs=jobs(n_jobs),
+        random_state=seed(random_state),
         progress=progress,
     )
 
@@ -459,10 +459,16 @@ def _any_lam(X: Any, y: Any, **statement: Any) -> Problem:
     return as_problem(X, y, lam=1.0, **statement)
 
 
-def _lam_max(problem: Problem, oracle: Any) -> float:
+def _lam_max(problem: Problem, oracle: Any, max_time: float = np.inf) -> float:
     problem.refuse_unattained()
     frame = Frame.of(problem)
-    return frame.units.supremum(zero_level(frame.inside, oracle))
+    try:
+        return frame.units.supremum(zero_level(frame.inside, oracle, max_time))
+    except SolverFailure as failure:
+        raise ValueError(
+            f"the free part alone was not fitted ({failure}): y, or a parameter of the loss, is on another scale. "
+            "Rescale them."
+        ) from failure
 
 
 def _start(start: Solution | SparseMeasure | None, problem: Problem, frame: Frame) -> MasterSolution | None:

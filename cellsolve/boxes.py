@@ -38,10 +38,8 @@ class Boxes:
         high = np.maximum.reduceat(sorted_points, self.starts)
         moments = np.add.reduceat(sorted_points[:, :, None] * sorted_points[:, None, :], self.starts)
         middles = 0.5 * (low + high)
-        self.arrays = (
-            *(self.rows(points), middles, np.maximum(high - middles, middles - low)),
-            *(moments, np.trace(moments, axis1=1, axis2=2)),
-        )
+        halves, squares = np.maximum(high - middles, middles - low), np.trace(moments, axis1=1, axis2=2)
+        self.arrays = self.rows(points), middles, halves, moments, squares
 
     def rows(self, values: Array) -> Array:
         """Values (n, k) as (B, k, C): loops over whole rows are vector instructions."""

@@ -1,8 +1,8 @@
 """Certificate: a dual vector, the proven supremum of its dual function, and the lower bound they give.
 
 Weak duality: any alpha with B^T alpha = 0, -n alpha in the conjugate's domain and sup |phi_alpha| / w <= lam bounds the
-objective of every network of every width from below. Here alpha is made to satisfy B^T alpha = 0 exactly, in rationals,
-and the dual objective is evaluated in rationals, so that the bound holds for the data as the floats that they are.
+objective of every network of every width from below. `exact_dual` makes alpha satisfy B^T alpha = 0 exactly and
+evaluates the dual objective in rationals, so that the bound holds for the data as the floats that they are.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -207,116 +206,3 @@ def stated_problem(stated: Mapping[str, Any], X: ArrayLike, y: ArrayLike) -> Pro
         free=stated["free"],
         fit_bias=stated["fit_bias"],
     )
-
-
-@dataclass(frozen=True)
-class ExactDual:
-    """alpha' = alpha + delta with B^T alpha' = 0 in rationals; delta of output j lives on ``rows[j]``."""
-
-    alpha: Array
-    rows: tuple[tuple[int, ...], ...]
-    delta: tuple[tuple[Fraction, ...], ...]
-
-    def correction(self) -> Array:
-        """Return |delta| as floats rounded up, shape (n, m)."""
-        result = np.zeros_like(self.alpha)
-        for j, (rows, changes) in enumerate(zip(self.rows, self.delta, strict=True)):
-            for i, change in zip(rows, changes, strict=True):
-                result[i, j] = np.nextafter(float(abs(change)), np.inf) if change else 0.0
-        return result
-
-    def entries(self) -> Iterator[tuple[int, int, Fraction]]:
-        """Yield (i, j, alpha'_ij) for every entry."""
-        for j, (rows, changes) in enumerate(zip(self.rows, self.delta, strict=True)):
-            changed = dict(zip(rows, changes, strict=True))
-            for i, value in enumerate(self.alpha[:, j]):
-                yield i, j, Fraction(float(value)) + changed.get(i, 0)
-
-    @property
-    def named_rows(self) -> tuple[Any, ...]:
-        """The rows as a certificate states them: flat for one output."""
-        return self.rows[0] if len(self.rows) == 1 else self.rows
-
-
-def exact_dual(problem: Problem, alpha: Array) -> ExactDual:
-    """Correct alpha (n, m) to B^T alpha' = 0 exactly, on rank(B) rows an output: those with most room in the box."""
-    m = alpha.shape[1]
-    if not problem.basis.shape[1]:
-        return ExactDual(alpha, ((),) * m, ((),) * m)
-    basis = [[Fraction(float(value)) for value in row] for row in problem.basis]
-    low, high = problem.dual_box()
-    answers = [_correct_column(problem.basis, basis, alpha[:, j], low[:, j], high[:, j]) for j in range(m)]
-    rows, delta = zip(*answers, strict=True)
-    return ExactDual(alpha, rows, delta)
-
-
-def _correct_column(B: Array, basis: list[list[Fraction]], alpha: Array, low: Array, high: Array):
-    from scipy.linalg import qr
-
-    room = np.minimum(alpha - low, high - alpha)
-    largest = room[np.isfinite(room)].max(initial=0.0)
-    room = np.where(np.isfinite(room), room.clip(min=0.0), max(largest, 1.0))
-    if not room.any():
-        room = np.ones_like(room)
-    order = qr((B * room[:, None]).T, mode="r", pivoting=True)[1]
-    residual = [
-        sum((Fraction(float(alpha[i])) * basis[i][c] for i in np.flatnonzero(alpha)), Fraction(0))
-        for c in range(B.shape[1])
-    ]
-    return _solve_on_rows(basis, order, residual)
-
-
-def _solve_on_rows(basis, order, residual):
-    """Find independent rows R, in the given order, and delta with B_R^T delta = -residual; elimination in rationals."""
-    k = len(basis[0])
-    rows: list[int] = []
-    echelon: list[tuple[int, list[Fraction], list[Fraction]]] = []  # pivot, row, combination of chosen basis rows
-    for i in order:
-        row, combination = list(basis[i]), [Fraction(0)] * len(rows) + [Fraction(1)]
-        for pivot, other, mix in echelon:
-            amount = row[pivot]
-            if amount:
-                row = [x - amount * e for x, e in zip(row, other, strict=True)]
-                combination = [
-                    x - amount * e
-                    for x, e in zip(combination, mix + [Fraction(0)] * (len(combination) - len(mix)), strict=True)
-                ]
-        pivot = max(range(k), key=lambda c: abs(row[c]))
-        if row[pivot]:
-            scale = row[pivot]
-            echelon.append((pivot, [x / scale for x in row], [x / scale for x in combination]))
-            rows.append(int(i))
-            if len(rows) == k:
-                break
-    left, delta = [-x for x in residual], [Fraction(0)] * len(rows)
-    for pivot, other, mix in echelon:
-        amount = left[pivot]
-        if amount:
-            left = [x - amount * e for x, e in zip(left, other, strict=True)]
-            delta = [x + amount * e for x, e in zip(delta, mix + [Fraction(0)] * (len(rows) - len(mix)), strict=True)]
-    return tuple(rows), tuple(delta)
-
-
-def exact_lower_bound(problem: Problem, dual: ExactDual, supremum: float) -> float:
-    """Return a float below the dual objective at kappa alpha', or -inf where that is outside the domain.
-
-    kappa = min(1, lam / supremum), or 1 / supremum for interpolation, so that sup |phi| / w <= lam.
-    """
-    if problem.interpolates:
-        total = sum((value * Fraction(float(problem.targets[i, j])) for i, j, value in dual.entries()), Fraction(0))
-        if supremum <= 0:
-            return 0.0 if total <= 0 else np.inf
-        return _below(total / Fraction(supremum))
-    kappa = Fraction(1) if supremum <= problem.level else Fraction(problem.level) / Fraction(supremum)
-    total = Fraction(0)
-    for i, j, value in dual.entries():
-        term = problem.loss.dual_exact(-problem.n * kappa * value, Fraction(float(problem.targets[i, j])))
-        if term is None:
-            return -np.inf
-        total += term
-    return _below(total / problem.n)
-
-
-def _below(value: Fraction) -> float:
-    rounded = float(value)
-    return float(np.nextafter(rounded, -np.inf)) if Fraction(rounded) > value else rounded

@@ -30,6 +30,24 @@ def seconds(max_time: Any) -> float | None:
     return float(max_time)
 
 
+def jobs(n_jobs: Any) -> int | None:
+    """Return n_jobs as joblib takes it."""
+    if n_jobs is not None and (not isinstance(n_jobs, (int, np.integer)) or isinstance(n_jobs, bool) or n_jobs == 0):
+        raise ValueError(f"n_jobs is {n_jobs!r}; pass a whole number other than 0, -1 for all cores, or None.")
+    return None if n_jobs is None else int(n_jobs)
+
+
+def seed(random_state: Any) -> Any:
+    """Return random_state, 0 for None."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if random_state is None:
+        return 0
+    if not isinstance(random_state, (int, np.integer)) or isinstance(random_state, bool) or random_state < 0:
+        raise ValueError(f"random_state is {random_state!r}; pass a whole number, at least 0, a Generator or None.")
+    return int(random_state)
+
+
 def count(value: Any, name: str) -> int:
     """Return a whole number, at least 1."""
     if not _is_number(value) or not np.isfinite(value) or value < 1 or value != int(value):

@@ -24,6 +24,8 @@ CLOSER, FLAT = 1e-2, 1 / 3
 POINT = 1e-6
 #: a dual vector is on the border of its box when nearer than this share of its largest entry: what solvers leave
 BORDER = 1e-6
+#: `outside` up to this share of objective / lam, which no minimiser's norm exceeds, leaves the sets a meaning
+ELSEWHERE = 0.1
 #: singular values, of columns of length 1, below this are dependence
 DEPENDENT = 1e-9
 
@@ -44,10 +46,10 @@ class ContactSet:
         The largest distance, between directions, of neurons found in that set.
     slack : float
     outside : float
-        No minimiser has more than this share of its norm outside these sets.
+        No minimiser has more of its norm than this outside these sets.
     unique : bool
         Whether there is only one minimiser, as far as these digits tell: every set shrinks to a point with the slack,
-        and the responses of these points are independent. Where that cannot be told it is False.
+        and the responses of these points are independent. Where that cannot be told, as with a large gap, it is False.
     """
 
     neurons: Array
@@ -88,21 +90,21 @@ def contact_set(solution: Solution, X: ArrayLike, y: ArrayLike, *, slack: float 
     ValueError
         Several outputs, other data, or a slack outside (0, 1).
     """
+    if not isinstance(solution, Solution):
+        raise ValueError(f"solution is a {type(solution).__name__}; pass what solve or interpolate returned.")
     certificate = solution.certificate
     problem = stated_problem(certificate.__dict__, X, y)
     if differences := certificate.differences(problem):
         raise ValueError(f"solution is of another problem: it differs in {', '.join(differences)}.")
     if problem.y.ndim > 1:
         raise ValueError("solution has several outputs; contact_set takes one.")
-    slack = positive(slack, "slack", max(LEAST_SLACK, min(0.5, np.sqrt(abs(certificate.gap)))))
+    slack = positive(slack, "slack", max(LEAST_SLACK, min(0.5, float(certificate.gap) ** 0.5)))
     if slack >= 1:
         raise ValueError(f"slack is {slack!r}; pass a number above 0 and below 1.")
     level = 1.0 if certificate.lam is None else certificate.lam
     above = certificate.lam is None or certificate.supremum > level
     alpha = certificate.alpha * (level / certificate.supremum if above and certificate.supremum > 0 else 1.0)
-    norm = solution.measure.norm(problem.penalty, X)
-    missing = max(0.0, certificate.objective - certificate.lower_bound)
-    outside = min(1.0, missing / (level * slack * norm)) if norm > 0 else 0.0
+    outside = max(0.0, certificate.objective - certificate.lower_bound) / (level * slack)
 
     inside, units = problem.normalized()
     dual = np.ldexp(alpha.reshape(problem.targets.shape), units.y) / units.value
@@ -117,7 +119,7 @@ def contact_set(solution: Solution, X: ArrayLike, y: ArrayLike, *, slack: float 
     theta, signs = theta[peaks], signs[peaks]
     neurons = units.neurons(theta)
     neurons = neurons / problem.neuron_costs(neurons)[:, None]
-    unique = not flat and _independent(inside, theta, dual)
+    unique = certificate.gap <= ELSEWHERE * slack and not flat and _independent(inside, theta, dual)
     return ContactSet(neurons, signs, ratios[peaks], widths, slack, outside, unique)
 
 

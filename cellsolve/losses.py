@@ -61,6 +61,8 @@ class Loss(ABC):
     attained: bool = True
     #: piecewise linear, with its kink where f = y
     polyhedral: bool = False
+    #: c where -l*(u, y) = -u y - c u^2 / 2 on the domain, None where it is another function
+    bend: float | None = None
 
     @abstractmethod
     def value(self, f: Array, y: Array) -> Array:
@@ -109,6 +111,7 @@ class Squared(Loss):
     """l = (f - y)^2 / 2."""
 
     name: str = field(default="squared", init=False)
+    bend = 1.0
 
     def value(self, f, y):
         return 0.5 * (f - y) ** 2
@@ -146,6 +149,7 @@ class Quantile(Loss):
 
     q: float = 0.5
     name: str = field(default="quantile", init=False)
+    bend = 0.0
     polyhedral = True
 
     def __post_init__(self):
@@ -193,6 +197,7 @@ class Absolute(Loss):
     """l = |f - y|."""
 
     name: str = field(default="absolute", init=False)
+    bend = 0.0
     polyhedral = True
 
     def value(self, f, y):
@@ -231,6 +236,7 @@ class Huber(Loss):
 
     delta: float = 1.0
     name: str = field(default="huber", init=False)
+    bend = 1.0
 
     def __post_init__(self):
         object.__setattr__(self, "delta", _as_float(self.delta, "delta"))
@@ -282,6 +288,7 @@ class Hinge(Loss):
     """l = max(0, 1 - y f), y = -1 or 1."""
 
     name: str = field(default="hinge", init=False)
+    bend = 0.0
     polyhedral = True
     classification = True
 
@@ -320,6 +327,7 @@ class SquaredHinge(Loss):
     """l = max(0, 1 - y f)^2 / 2, y = -1 or 1."""
 
     name: str = field(default="squared_hinge", init=False)
+    bend = 1.0
     classification = True
 
     def value(self, f, y):

@@ -28,6 +28,13 @@ def score(values, **options):
         (lambda: cs.solve(np.zeros((3, 0)), Y, lam=1), "X has 0 columns"),
         (lambda: cs.solve(np.zeros((2, 2, 2)), [0, 1], lam=1), "X has 3 dimensions"),
         (lambda: cs.solve(X, [0, 1], lam=1), "y has 2 rows but X has 3"),
+        (lambda: cs.solve(X, Y, lam=1, n_jobs="two"), "n_jobs is 'two'"),
+        (lambda: cs.solve(X, Y, lam=1, n_jobs=0), "n_jobs is 0"),
+        (lambda: cs.solve(X, Y, lam=1, random_state="a"), "random_state is 'a'"),
+        (lambda: cs.lam_max(X, Y, random_state=1.5), "random_state is 1.5"),
+        (lambda: cs.lam_max(X, 1e-100 * Y, loss="huber"), "on another scale"),
+        (lambda: cs.contact_set(cs.solve(X, Y, lam=1).certificate, X, Y), "solution is a Certificate"),
+        (lambda: cs.interpolate([[9e15, 1], [2e15, 5e15], [1e15, 8e15]], Y), "scales too far apart"),
         (lambda: cs.solve(X, np.zeros((3, 0)), lam=1), "y has 0 columns"),
         (lambda: cs.solve([["a"], ["b"]], [0, 1], lam=1), "X cannot be read as numbers"),
         (lambda: cs.solve(X + 1j, Y, lam=1), "X cannot be read as numbers|X is complex"),
@@ -216,6 +223,14 @@ def test_files_that_are_something_else(tmp_path):
 def test_scales_that_float64_cannot_hold():
     with pytest.raises(ValueError, match="float64 cannot hold"):
         cs.solve(X * 1e-300, Y * 1e300, lam=1.0)
+
+
+def test_lam_max_is_zero_where_the_free_part_fits():
+    points = np.random.default_rng(0).uniform(-1, 1, (20, 3))
+    half = np.full(20, 0.5)
+    assert cs.lam_max(points, half, loss="huber", free="constant") == 0
+    assert cs.lam_max(points, 0 * half, loss="quantile") == 0
+    assert cs.lam_max(np.zeros((20, 4)), points[:, 0], penalty="slope", max_cells=10) == 0
 
 
 @pytest.mark.parametrize("x_scale", [1e-100, 1.0, 1e100])

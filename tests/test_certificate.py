@@ -12,7 +12,8 @@ from problems import CASES, pose
 
 import cellsolve as cs
 from cellsolve.cells import enumerate_lifted
-from cellsolve.certificate import exact_dual, exact_lower_bound, relative_gap
+from cellsolve.certificate import relative_gap
+from cellsolve.exact_dual import exact_dual, exact_lower_bound
 from cellsolve.oracles.ascent import AscentOracle
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
 
@@ -95,6 +96,22 @@ def test_exact_dual_gives_up_outside_the_domain():
     problem = cs.Problem([[0.0], [1.0], [2.0]], [1, -1, 1], lam=0.1, loss="hinge", free="constant")
     dual = exact_dual(problem, np.array([[1.0], [-2.0], [1.0]]))
     assert exact_lower_bound(problem, dual, 0.01) == -np.inf
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "absolute", "quantile", "hinge", "squared_hinge"])
+@pytest.mark.parametrize("free", ["none", "affine"])
+def test_the_exact_bound_in_bulk_is_the_one_entry_by_entry(loss, free, monkeypatch):
+    rng = np.random.default_rng(5)
+    y = rng.choice([-1.0, 1.0], 40) if "hinge" in loss else rng.standard_normal(40)
+    problem = cs.Problem(rng.standard_normal((40, 2)), y, lam=0.02, loss=loss, free=free)
+    low, high = problem.dual_box()
+    for alpha in rng.standard_normal((10, 40, 1)) / 200:
+        alpha[rng.integers(40, size=10)] *= 1e-200  # on the border of some domains, but for what floats can tell
+        dual = exact_dual(problem, problem.dual_candidate(np.clip(alpha, low, high)))
+        bulk = exact_lower_bound(problem, dual, 0.03)
+        with monkeypatch.context() as patch:
+            patch.setattr(type(problem.loss), "bend", None)
+            assert exact_lower_bound(problem, dual, 0.03) == bulk
 
 
 @pytest.mark.parametrize("penalty", ["variation", "slope", "l1", "label_noise"])

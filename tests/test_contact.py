@@ -40,7 +40,7 @@ def test_the_neurons_of_a_solution_touch_the_bound(penalty):
         )
     weight = np.abs(solution.measure.weights) * problem.neuron_costs(solution.measure.neurons)
     far = near.min(axis=1) > 1e-3 + contact.widths.max()
-    assert weight[far].sum() <= 2 * contact.outside * weight.sum()
+    assert weight[far].sum() <= 2 * contact.outside
 
 
 def test_no_other_solution_has_more_outside_than_is_said():
@@ -49,7 +49,7 @@ def test_no_other_solution_has_more_outside_than_is_said():
     other = cs.solve(X, y, lam=3e-3, method="all_cells").measure
     near = np.linalg.norm(_unit(other.neurons)[:, None] - _unit(contact.neurons), axis=2).min(axis=1)
     weight = np.abs(other.weights) * np.linalg.norm(other.neurons, axis=1)
-    assert weight[near > 1e-4].sum() <= 2 * contact.outside * weight.sum()
+    assert weight[near > 1e-4].sum() <= 2 * contact.outside
 
 
 def test_one_minimiser_is_told_from_many():
@@ -66,7 +66,7 @@ def test_a_network_without_neurons_has_no_contact():
     X, y = _data()
     solution = cs.solve(X, y, lam=2 * cs.lam_max(X, y))
     contact = cs.contact_set(solution, X, y)
-    assert len(contact.neurons) == 0 and contact.unique and contact.outside == 0
+    assert len(contact.neurons) == 0 and contact.unique and contact.outside <= 1e-6
 
 
 def test_it_does_not_depend_on_units():
@@ -90,3 +90,13 @@ def test_wrong_input_is_refused():
     both = np.column_stack([y, -y])
     with pytest.raises(ValueError, match="outputs"):
         cs.contact_set(cs.solve(X[:8], both[:8], lam=1e-2), X[:8], both[:8])
+
+
+def test_nothing_is_said_of_a_network_that_is_far_from_optimal():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (200, 2))
+    y = np.cos(3 * X[:, 0])
+    contact = cs.contact_set(cs.solve(X, y, lam=1e-3, max_time=0), X, y)
+    whole = cs.solve(X, y, lam=1e-3)
+    assert not contact.unique
+    assert contact.outside >= whole.measure.norm("variation", X)

@@ -104,7 +104,8 @@ def test_a_neuron_is_held_once_for_each_sign():
     assert master.add(2.0 * theta, np.ones((5, 1))) == 0
     assert master.add(theta, -np.ones((5, 1))) == 5
     assert master.add(theta) == 0 and len(master) == 10
-    np.testing.assert_allclose(master.inner, master.columns.T @ master.columns / problem.n)
+    columns = np.hstack(master.blocks)
+    np.testing.assert_allclose(master.inner, columns.T @ columns / problem.n)
 
 
 def test_a_free_part_alone_needs_no_convex_program():

@@ -105,6 +105,15 @@ def test_gradient_trained_networks_are_not_below_the_bound():
     raise AssertionError("fewer than 30 problems were trained")
 
 
+def _reference(problem):
+    """One program over all cells; Clarabel gives up on few of them, with exponential cones and cells at zero."""
+    try:
+        return cs.solve(problem, method="all_cells")
+    except ValueError as error:
+        assert "gave no answer" in str(error)
+        return cs.solve(problem, method="all_cells", solver="SCS")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(12))
 def test_active_cells_agree_with_the_program_over_all_cells(chunk):
@@ -118,7 +127,7 @@ def test_active_cells_agree_with_the_program_over_all_cells(chunk):
             continue
         if cs.count_cells(problem.X) > 300:
             continue
-        ours, reference = (cs.solve(problem, method=method) for method in ("active_cells", "all_cells"))
+        ours, reference = cs.solve(problem, method="active_cells"), _reference(problem)
         where = f"{problem}, {k}"
         assert ours.gap <= 1e-6, where
         assert ours.lower_bound <= reference.objective * (1 + 1e-9) + problem.scale, where

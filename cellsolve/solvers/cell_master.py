@@ -53,31 +53,32 @@ class CellMaster:
         self.rows: list[np.ndarray] = []
         self.live = np.zeros(0, dtype=bool)
         self.known: set[bytes] = set()
-        self.gram = CellGram(self.points, problem.basis, problem.targets[:, 0])
+        self.gram = CellGram(problem.boxes, self.points, problem.basis, problem.targets[:, 0])
 
     def __len__(self) -> int:
         return len(self.signs)
 
     def add(self, theta: Array, pulls: Array) -> int:
         """Add the cells of these neurons that are not there yet, with the signs of `pulls` (K, 1); return how many."""
-        before = len(self)
+        patterns, signs = [self.patterns], []
         for start in range(0, len(theta), 256):
             products = theta[start : start + 256] @ self.problem.lifted.T
             if self.problem.one_facing:
                 products *= np.where(2 * np.sum(products > 0, axis=1) > self.problem.n, -1.0, 1.0)[:, None]
-            for k, pattern in enumerate(products > 0):
-                self._add(pattern, 1.0 if pulls[start + k, 0] >= 0 else -1.0, theta[start + k])
-        return len(self) - before
-
-    def _add(self, pattern: np.ndarray, sign: float, theta: Array) -> None:
-        key = _key(pattern, sign)
-        if key in self.known or not pattern.any():
-            return
-        self.known.add(key)
-        self.rows.append(facets_around(self.directions, np.asarray(np.linalg.solve(self.W, theta), dtype=np.float64)))
-        self.patterns = np.vstack([self.patterns, pattern])
-        self.signs = np.append(self.signs, sign)
-        self.live = np.append(self.live, True)
+            for k, pattern in enumerate(products > 0, start):
+                sign = 1.0 if pulls[k, 0] >= 0 else -1.0
+                key = _key(pattern, sign)
+                if key in self.known or not pattern.any():
+                    continue
+                self.known.add(key)
+                t = np.asarray(np.linalg.solve(self.W, theta[k]), dtype=np.float64)
+                self.rows.append(facets_around(self.directions, t))
+                patterns.append(pattern[None])
+                signs.append(sign)
+        self.patterns = np.concatenate(patterns)
+        self.signs = np.append(self.signs, signs)
+        self.live = np.append(self.live, np.ones(len(signs), dtype=bool))
+        return len(signs)
 
     def solve(self, max_time: float = np.inf) -> MasterSolution:
         """Return the best neurons, scaled to w = 1, their weights, and a dual vector."""
@@ -114,7 +115,6 @@ class CellMaster:
         keep = self.live
         for k in np.flatnonzero(~keep):
             self.known.discard(_key(self.patterns[k], self.signs[k]))
-        self.gram.keep(keep)
         self.patterns, self.signs, self.live = self.patterns[keep], self.signs[keep], self.live[keep]
         self.rows = [rows for rows, kept in zip(self.rows, keep, strict=True) if kept]
 
@@ -165,7 +165,7 @@ class CellMaster:
         rows, bounds, kinds = [], [], []
         if gram:
             upper = np.zeros((size, size))
-            inner, right = self.gram.update(self.patterns, self.signs)
+            inner, right = self.gram.products(self.patterns, self.signs)
             upper[:width, :width] = np.triu(inner)
             quadratic = sparse.csc_matrix(upper)
             cost[:width] = -right
@@ -222,7 +222,7 @@ class CellMaster:
         return np.hstack([(active[:, :, None] * self.points[:, None, :]).reshape(len(active), -1), self.problem.basis])
 
     def _fit(self, t: Array) -> Array:
-        return np.sum((t @ self.points.T) * self.patterns * self.signs[:, None], axis=0)
+        return self.problem.boxes.network(t @ self.W.T, self.signs[:, None])[:, 0]
 
     def _facets(self) -> sparse.csr_matrix:
         """The rows (2 s_i - 1) x~_i / |x~_i| of every cell, over all t."""

@@ -12,8 +12,6 @@ from cellsolve.problem import Problem
 
 #: asked of the convex solvers. Not trusted: the certificate measures what they reached
 ACCURACY = 1e-10
-
-
 #: singular values of the data below this share of the largest are rounding
 RANK = 1e-12
 
@@ -41,7 +39,7 @@ class MasterSolution:
 
     def fit(self, problem: Problem) -> Array:
         """Return the values (n, m) on the data."""
-        return problem.responses(self.theta) @ self.weights + problem.basis @ self.coefficients
+        return problem.boxes.network(self.theta, self.weights) + problem.basis @ self.coefficients
 
     def objective(self, problem: Problem) -> float:
         """Return the objective."""
@@ -56,14 +54,12 @@ class MasterSolution:
 class LossBlock:
     """Objective and rows of the loss over x = (f, aux), both flattened over samples and outputs.
 
-    min x^T P x / 2 + c^T x + constant, `rows` x <= bounds, and triples of `cones` x + offsets in the exponential cone.
+    min x^T P x / 2 + c^T x, `rows` x <= bounds, and triples of `cones` x + offsets in the exponential cone.
     """
 
     size: int
-    n_values: int
     quadratic: Array
     linear: Array
-    constant: float
     rows: sparse.csc_matrix
     bounds: Array
     cones: sparse.csc_matrix
@@ -97,10 +93,8 @@ def loss_block(problem: Problem) -> LossBlock:
     empty = sparse.csc_matrix((0, size))
     return LossBlock(
         size,
-        N,
         quadratic,
         linear,
-        float(np.sum(form.constant)) / n,
         sparse.vstack(rows, format="csc") if rows else empty,
         np.concatenate(bounds) if bounds else np.zeros(0),
         sparse.vstack(cones, format="csc") if cones else empty,

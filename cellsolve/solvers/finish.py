@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from cellsolve.certificate import Certificate, ExactDual, exact_dual, exact_lower_bound, statement
+from cellsolve.certificate import Certificate, statement
 from cellsolve.data import Array, fingerprint
+from cellsolve.exact_dual import ExactDual, exact_dual, exact_lower_bound
 from cellsolve.measure import SparseMeasure
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
@@ -43,7 +45,11 @@ def finish(
         By how much the objective may rise for the sake of fewer neurons, in each of two steps.
     """
     interrupted = False
-    late = Budget(max(budget.left, GRACE * (1 + budget.elapsed)))
+    late = Budget(GRACE * (1 + budget.elapsed))
+    if outcome.status is Status.INTERRUPTED:
+        budget = late
+    elif budget.left > late.left:
+        late = Budget(budget.left)
     try:
         outcome = refine(frame.inside, outcome, oracle, budget, allowed)
         measure = tidy(frame, outcome, allowed * frame.units.value, late)
@@ -69,7 +75,7 @@ def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget, allowed: 
     if sharp is None:
         return outcome
     better = replace(outcome, solution=sharp, objective=sharp.objective(problem), sparse=True)
-    if not oracle.proves or (outcome.status is Status.OPTIMAL and not oracle.exact):
+    if not oracle.proves or outcome.stopped or (outcome.status is Status.OPTIMAL and not oracle.exact):
         return better
     alpha = problem.dual_candidate(sharp.alpha)
     pricing = oracle.price(alpha, problem.level, max_time=budget.left)
@@ -91,14 +97,9 @@ def tidy(frame: Frame, outcome: Outcome, allowed: float, budget: Budget) -> Spar
         return raw
     limit = original.objective(raw) + allowed
     miss = max(original.residual(raw), 1e-10 * np.abs(original.targets).max())
-    if outcome.sparse:
-        opposed = _opposed(raw.neurons, raw.weights)
-        trials = [] if np.array_equal(opposed, raw.neurons) else [opposed]
-    else:
-        trials = [raw.merge(tol).neurons for tol in (*MERGE_TRIALS, 0.0)]
-    if problem.interpolates and problem.basis.shape[1]:
-        trials.insert(0, raw.neurons[:0])  # the free part alone may do
-    for neurons in trials:
+    for neurons in _fewer(raw, outcome.sparse, bool(problem.interpolates and problem.basis.shape[1])):
+        if budget.spent:
+            break
         merged = _weigh_again(frame, neurons, budget.left)
         if merged is None or original.objective(merged) > limit:
             continue
@@ -107,6 +108,19 @@ def tidy(frame: Frame, outcome: Outcome, allowed: float, budget: Budget) -> Spar
             break
     pruned = raw.prune(original.X, original.penalty)
     return pruned if pruned.n_neurons < raw.n_neurons else raw.normalized(original.penalty, original.X)
+
+
+def _fewer(raw: SparseMeasure, sparse: bool, free_alone: bool) -> Iterator[Array]:
+    """Yield neurons that may do instead, the fewest first."""
+    if free_alone:
+        yield raw.neurons[:0]
+    if not sparse:
+        for tol in (*MERGE_TRIALS, 0.0):
+            yield raw.merge(tol).neurons
+        return
+    opposed = _opposed(raw.neurons, raw.weights)
+    if not np.array_equal(opposed, raw.neurons):
+        yield opposed
 
 
 def _opposed(theta: Array, weights: Array) -> Array:
@@ -216,7 +230,7 @@ def _supremum(
 
 def _tree_room(problem: Problem, dual: ExactDual, supremum: float) -> float:
     """Relative room for a checker that replays a tree of cones: the rounding of its sums over the data, twice."""
-    n, D = problem.lifted.shape
+    (n, D), m = problem.lifted.shape, problem.n_outputs
     sizes = np.abs(problem.lifted).T @ np.abs(dual.alpha).sum(axis=1)
-    rounding = (16 * n + 32 * D * D + 4000) * UNIT * float(np.linalg.norm(sizes))
+    rounding = (16 * n + 32 * D * D + 32 * m + 4000) * UNIT * float(np.linalg.norm(sizes))
     return rounding / supremum if supremum > 0 else 0.0

@@ -21,6 +21,8 @@ from cellsolve.solvers.gather import CAREFUL, gather
 PROGRESS = 0.1
 #: share of the time after which there is to be a proof, of whatever dual vector there is: later, none might end in time
 LATE = 1 / 3
+#: coordinates from which on gathering in the loop pays: with three, the right corner of every neuron is soon known
+MANY = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Patience:
 
 
 #: fewer rounds would stop on the plateaus of degenerate duals
-PATIENCE = 12
+PROVEN = 12
 #: for an oracle that proves nothing: the tail of a search without a bound is long and worth little
 UNPROVEN = Patience(3, 1e-3)
 
@@ -101,10 +103,11 @@ def generate(
 ) -> Outcome:
     """Alternate master and oracle until the gap is at most `tol`, nothing violates, or the budget is spent.
 
-    The bound of a round is that of its dual vector shrunk by the oracle's supremum (theory of the certificate); the
+    The bound of a round is that of its dual vector shrunk by the oracle's supremum (docs/mathematics.md); the
     best one is kept, since the dual vectors of column generation wander. A proof is asked for only where it may end
     the loop: when the neurons found leave no gap, or are none that the master does not know. Where rounds bring no
-    more, and after a proof that failed, the network is gathered to few neurons first, and its dual vector exact.
+    more, and after a proof that failed, the network of many coordinates is gathered to few neurons first, and its dual
+    vector exact.
 
     Parameters
     ----------
@@ -124,7 +127,7 @@ def generate(
     search = _Search(problem, master, oracle, tol, start)
     quiet, last, proves = 0, np.inf, oracle.proves
     if patience is None:
-        patience = Patience(PATIENCE, PROGRESS * tol) if proves else UNPROVEN
+        patience = Patience(PROVEN, PROGRESS * tol) if proves else UNPROVEN
     status = Status.STALLED
     try:
         while True:
@@ -150,7 +153,8 @@ def generate(
                 found += search.look(0.5 * (solution.alpha + search.alpha))
             hopeful, nearer = search.hopeful(best.objective), search.nearer(best.objective)
             settled = not found or not (fell or nearer)
-            if proves and search.open(best.objective) and (search.proofs if hopeful else settled):
+            many = problem.lifted.shape[1] >= MANY
+            if proves and many and search.open(best.objective) and (search.proofs if hopeful else settled):
                 # what the master leaves is not exact enough for the last digits of a dual vector
                 near, allowed = problem.dual_candidate(solution.alpha), PROGRESS * tol * abs(objective)
                 sharp = gather(problem, solution, near, objective, allowed, lambda: budget.left, CAREFUL)

@@ -1,60 +1,55 @@
-"""Inner products of the columns of active cells, kept while cells come and go."""
+"""Inner products of the columns of active cells, box by box: most boxes are all in a cell or all outside."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from cellsolve.boxes import Boxes
 from cellsolve.data import Array
-
-#: numbers of a block of columns: a few fit in memory whatever the number of points
-BLOCK = 2**22
 
 
 class CellGram:
-    """F^T F / n and F^T y / n for the columns F = [s_k D_k X, B] of cells k with signs s_k, and of the free part B.
+    """F^T F / n and F^T y / n for the columns F = [s_k D_k X, B] of cells k with signs s_k, and of the free part B."""
 
-    A cell costs the inner products with the others once: between rounds few are new.
-    """
+    def __init__(self, boxes: Boxes, points: Array, basis: Array, targets: Array) -> None:
+        rows = np.column_stack([points, basis, targets])[boxes.order]
+        self.order, self.starts = boxes.order, boxes.starts
+        self.blocks = np.split(rows, boxes.starts[1:])
+        #: sum x (x, B, y)^T over every box
+        self.moments = np.array([block[:, : points.shape[1]].T @ block for block in self.blocks])
+        self.free_inner = basis.T @ basis
+        self.free_right = basis.T @ targets
 
-    def __init__(self, points: Array, basis: Array, targets: Array) -> None:
-        self.points, self.basis, self.targets = points, basis, targets
-        self.size = points.shape[1]
-        self.inner = np.zeros((0, 0))
-        self.free = np.zeros((0, basis.shape[1]))
-        self.right = np.zeros(0)
-        self.free_inner = basis.T @ basis / len(points)
-        self.free_right = basis.T @ targets / len(points)
-
-    def keep(self, cells: np.ndarray) -> None:
-        """Forget the cells that are not in the mask `cells`; those added since the last `update` are not known yet."""
-        columns = np.repeat(cells[: len(self.right) // self.size], self.size)
-        self.inner, self.free = self.inner[np.ix_(columns, columns)], self.free[columns]
-        self.right = self.right[columns]
-
-    def update(self, patterns: np.ndarray, signs: Array) -> tuple[Array, Array]:
-        """Return F^T F / n and F^T y / n, the columns of the cells first; all but the last cells are known already.
+    def products(self, patterns: np.ndarray, signs: Array) -> tuple[Array, Array]:
+        """Return F^T F / n and F^T y / n, the columns of the cells first.
 
         Parameters
         ----------
         patterns, signs : (K, n) bool, (K,)
         """
-        n, D = self.points.shape
-        K, known = len(signs), len(self.right)
-        size, new = K * D, K * D - known
-        if new:
-            inner, free, right = np.zeros((size, size)), np.zeros((size, self.free.shape[1])), np.zeros(size)
-            inner[:known, :known], free[:known], right[:known] = self.inner, self.free, self.right
-            step = max(1, BLOCK // size)
-            for start in range(0, n, step):
-                part = slice(start, start + step)
-                active = (patterns[:, part] * signs[:, None]).T
-                columns = (active[:, :, None] * self.points[part, None, :]).reshape(-1, size)
-                fresh = columns[:, known:]
-                inner[known:] += fresh.T @ columns
-                free[known:] += fresh.T @ self.basis[part]
-                right[known:] += fresh.T @ self.targets[part]
-            inner[known:], free[known:], right[known:] = inner[known:] / n, free[known:] / n, right[known:] / n
-            inner[:known, known:] = inner[known:, :known].T
-            self.inner, self.free, self.right = inner, free, right
-        whole = np.block([[self.inner, self.free], [self.free.T, self.free_inner]])
-        return whole, np.concatenate([self.right, self.free_right])
+        K, (boxes, D, width) = len(signs), self.moments.shape
+        listed = patterns[:, self.order]
+        counts = np.add.reduceat(listed, self.starts, axis=1, dtype=np.int64)
+        whole = counts == [len(block) for block in self.blocks]
+        signed = whole * signs[:, None]
+        inner = np.empty((K, D, K, D))
+        for a in range(D):
+            for b in range(D):
+                inner[:, a, :, b] = (signed * self.moments[:, a, b]) @ signed.T
+        parts = np.zeros((K, D, width, boxes))  # of the cells that cut a box
+        flat = inner.reshape(K * D, K * D)
+        for b, block in enumerate(self.blocks):
+            cut = np.flatnonzero((counts[:, b] > 0) & ~whole[:, b])
+            here = listed[cut, self.starts[b] : self.starts[b] + len(block)] * signs[cut, None]
+            columns = (here.T[:, :, None] * block[:, None, :D]).reshape(len(block), len(cut) * D)
+            parts[cut, :, :, b] = (columns.T @ block).reshape(len(cut), D, width)
+            where = (cut[:, None] * D + np.arange(D)).ravel()
+            flat[np.ix_(where, where)] += columns.T @ columns
+        mixed = (parts[:, :, :D].reshape(K * D * D, boxes) @ signed.T).reshape(K, D, D, K).transpose(0, 1, 3, 2)
+        flat += mixed.reshape(K * D, K * D)
+        flat += mixed.reshape(K * D, K * D).T
+        rest = np.tensordot(signed, self.moments[:, :, D:], 1) + parts[:, :, D:].sum(axis=3)
+        free, right = rest[:, :, :-1].reshape(K * D, width - D - 1), rest[:, :, -1].ravel()
+        n = len(self.order)
+        whole_inner = np.block([[flat, free], [free.T, self.free_inner]])
+        return whole_inner / n, np.concatenate([right, self.free_right]) / n

@@ -30,9 +30,10 @@ class GramMaster(NeuronMaster):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self.signs = np.zeros(0)
-        self.columns = problem.basis  # the free part first, then s_k sigma(<theta_k, x~_i>)
-        self.inner = self.columns.T @ self.columns / problem.n
-        self.right = self.columns.T @ problem.targets[:, 0] / problem.n
+        #: the free part first, then s_k sigma(<theta_k, x~_i>): in blocks, as they came
+        self.blocks = [problem.basis]
+        self.inner = problem.basis.T @ problem.basis / problem.n
+        self.right = problem.basis.T @ problem.targets[:, 0] / problem.n
         self.live = np.zeros(0, dtype=bool)
         self.objective = np.inf
 
@@ -46,18 +47,19 @@ class GramMaster(NeuronMaster):
         if len(new):
             n = self.problem.n
             columns = self.problem.responses(fresh[new]) * signs[new]
-            mixed, own = self.columns.T @ columns / n, columns.T @ columns / n
+            mixed, own = np.concatenate([block.T @ columns for block in self.blocks]) / n, columns.T @ columns / n
             self.inner = np.block([[self.inner, mixed], [mixed.T, own]])
             self.right = np.append(self.right, columns.T @ self.problem.targets[:, 0] / n)
-            self.columns = np.hstack([self.columns, columns])
+            self.blocks.append(columns)
             self.theta, self.signs = np.concatenate([self.theta, fresh[new]]), np.append(self.signs, signs[new])
             self.live = np.append(self.live, np.ones(len(new), dtype=bool))
         return len(new)
 
     def keep(self, which):
         both = np.concatenate([np.ones(self.problem.basis.shape[1], dtype=bool), which])
-        self.theta, self.signs, self.columns = self.theta[which], self.signs[which], self.columns[:, both]
-        self.live = self.live[which]
+        self.theta, self.signs, self.live = self.theta[which], self.signs[which], self.live[which]
+        ends = np.cumsum([block.shape[1] for block in self.blocks])[:-1]
+        self.blocks = [block[:, part] for block, part in zip(self.blocks, np.split(both, ends), strict=True)]
         self.inner, self.right = self.inner[np.ix_(both, both)], self.right[both]
 
     def solve(self, max_time=np.inf):
@@ -70,12 +72,12 @@ class GramMaster(NeuronMaster):
         z = np.maximum(x[free:], 0.0)
         # of a weight and its slack an interior-point method leaves both above zero: the smaller one is zero
         self.live = z * problem.level > slacks * z.sum()
-        rest = problem.targets[:, 0] - self.columns @ np.append(x[:free], z)
+        fit = problem.boxes.network(self.theta, (self.signs * z)[:, None]) + problem.basis @ x[:free, None]
         return MasterSolution(
             self.theta[self.live],
             (self.signs * z)[self.live, None],
             x[:free, None],
-            rest[:, None] / problem.n,
+            (problem.targets - fit) / problem.n,
         )
 
     def _program(self, free: int, K: int, max_time: float) -> tuple[Array, Array]:
@@ -86,7 +88,8 @@ class GramMaster(NeuronMaster):
         cost = np.append(np.zeros(free), np.full(K, self.problem.level)) - self.right
         rows = sparse.hstack([sparse.csc_matrix((K, free)), -sparse.identity(K)])
         quadratic = sparse.csc_matrix(np.triu(self.inner) / unit)
-        x, z = run_clarabel(*(quadratic, cost / unit, [rows], [np.zeros(K)], [clarabel.NonnegativeConeT(K)], max_time))
+        cones = [clarabel.NonnegativeConeT(K)]
+        x, z = run_clarabel(quadratic, cost / unit, [rows], [np.zeros(K)], cones, max_time)
         return x, unit * z
 
     def after(self, solution, fell):

@@ -71,6 +71,8 @@ def independent(problem: Problem, theta: Array) -> tuple[Array, Array]:
 
     sizes = np.linalg.norm(theta, axis=1) * np.linalg.norm(problem.lifted, axis=1).max()
     theta = theta[problem.responses(theta).max(axis=0) > RANK * sizes]  # the others respond by rounding
+    if not len(theta):
+        raise ValueError("no neuron responds by more than rounding: the columns of X are on scales too far apart.")
     columns = np.hstack([_unit_columns(problem.basis), _unit_columns(problem.responses(theta))])
     triangle, order = qr(columns, mode="r", pivoting=True)
     diagonal = np.abs(np.diagonal(triangle))

@@ -21,6 +21,8 @@ VANISHING_RESIDUAL = 1e-5
 ROUNDING = 1e-12
 #: Newton steps; convergence is quadratic, the rest is for leaving neurons
 STEPS = 40
+#: steps in a row that end at a hinge: a neuron on its way to zero takes fewer, and more say that the faces are others
+STOPPED = 8
 #: systems of a larger reciprocal condition are solved as they are; of the others, directions below the second share of
 #: the largest are left alone: `slope` does not feel a bias between two data points
 REGULAR, SINGULAR = 1e-9, 1e-13
@@ -101,9 +103,9 @@ class _System:
 
     def solve(self, left: Callable[[], float]) -> MasterSolution | None:
         """Iterate Newton's method; None where it leaves the cells or does not converge."""
-        last = np.inf
+        last, stopped = np.inf, 0
         for _ in range(STEPS):
-            if not len(self.z) or left() <= 0:
+            if not len(self.z) or stopped == STOPPED or left() <= 0:
                 return None
             sizes = np.array([np.linalg.norm(R @ self.z[part]) for R, part in self.parts])
             if len(sizes) and sizes.min() <= LIGHT * sizes.sum():
@@ -112,6 +114,7 @@ class _System:
             step, alpha = self._newton(sizes)
             length = self._longest(step)
             self.z = self.z + length * step
+            stopped = 0 if length == 1.0 else stopped + 1
             change = np.abs(step).max() / max(np.abs(self.z).max(), 1e-300)
             if length == 1.0 and (change <= 1e-15 or (change < 1e-9 and change >= last)):
                 return self._result(alpha)

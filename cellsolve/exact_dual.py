@@ -1,0 +1,155 @@
+"""Dual vectors in rationals: B^T alpha = 0 exactly, and the dual objective without rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from cellsolve.data import Array
+from cellsolve.problem import Problem
+
+#: a dual value this share of its interval away from the ends is inside, whatever floats round
+INSIDE = 1e-9
+
+
+@dataclass(frozen=True)
+class ExactDual:
+    """alpha' = alpha + delta with B^T alpha' = 0 in rationals; delta of output j lives on ``rows[j]``."""
+
+    alpha: Array
+    rows: tuple[tuple[int, ...], ...]
+    delta: tuple[tuple[Fraction, ...], ...]
+
+    def correction(self) -> Array:
+        """Return |delta| as floats rounded up, shape (n, m)."""
+        result = np.zeros_like(self.alpha)
+        for i, j, change in self.changes():
+            result[i, j] = np.nextafter(float(abs(change)), np.inf) if change else 0.0
+        return result
+
+    def changes(self) -> Iterator[tuple[int, int, Fraction]]:
+        """Yield (i, j, delta_ij) where there is one."""
+        for j, (rows, changes) in enumerate(zip(self.rows, self.delta, strict=True)):
+            for i, change in zip(rows, changes, strict=True):
+                yield i, j, change
+
+    def entries(self, which: np.ndarray) -> Iterator[tuple[int, int, Fraction]]:
+        """Yield (i, j, alpha'_ij) for the entries of the mask `which` (n, m)."""
+        changed = {(i, j): change for i, j, change in self.changes()}
+        for i, j in np.argwhere(which).tolist():
+            yield i, j, Fraction(float(self.alpha[i, j])) + changed.get((i, j), 0)
+
+    @property
+    def named_rows(self) -> tuple[Any, ...]:
+        """The rows as a certificate states them: flat for one output."""
+        return self.rows[0] if len(self.rows) == 1 else self.rows
+
+
+def exact_dual(problem: Problem, alpha: Array) -> ExactDual:
+    """Correct alpha (n, m) to B^T alpha' = 0 exactly, on rank(B) rows an output: those with most room in the box."""
+    m = alpha.shape[1]
+    if not problem.basis.shape[1]:
+        return ExactDual(alpha, ((),) * m, ((),) * m)
+    low, high = problem.dual_box()
+    answers = [_correct_column(problem.basis, alpha[:, j], low[:, j], high[:, j]) for j in range(m)]
+    rows, delta = zip(*answers, strict=True)
+    return ExactDual(alpha, rows, delta)
+
+
+def _correct_column(B: Array, alpha: Array, low: Array, high: Array):
+    from scipy.linalg import qr
+
+    room = np.minimum(alpha - low, high - alpha)
+    largest = room[np.isfinite(room)].max(initial=0.0)
+    room = np.where(np.isfinite(room), room.clip(min=0.0), max(largest, 1.0))
+    if not room.any():
+        room = np.ones_like(room)
+    order = qr((B * room[:, None]).T, mode="r", pivoting=True)[1]
+    return _solve_on_rows(B, order, [_dot(alpha, column) for column in B.T])
+
+
+def _solve_on_rows(B: Array, order: np.ndarray, residual: list[Fraction]):
+    """Find independent rows R, in the given order, and delta with B_R^T delta = -residual; elimination in rationals."""
+    k = B.shape[1]
+    rows: list[int] = []
+    echelon: list[tuple[int, list[Fraction], list[Fraction]]] = []  # pivot, row, combination of chosen basis rows
+    for i in order:
+        row, combination = [Fraction(float(x)) for x in B[i]], [Fraction(0)] * len(rows) + [Fraction(1)]
+        for pivot, other, mix in echelon:
+            amount = row[pivot]
+            if amount:
+                row = [x - amount * e for x, e in zip(row, other, strict=True)]
+                combination = [
+                    x - amount * e
+                    for x, e in zip(combination, mix + [Fraction(0)] * (len(combination) - len(mix)), strict=True)
+                ]
+        pivot = max(range(k), key=lambda c: abs(row[c]))
+        if row[pivot]:
+            scale = row[pivot]
+            echelon.append((pivot, [x / scale for x in row], [x / scale for x in combination]))
+            rows.append(int(i))
+            if len(rows) == k:
+                break
+    left, delta = [-x for x in residual], [Fraction(0)] * len(rows)
+    for pivot, other, mix in echelon:
+        amount = left[pivot]
+        if amount:
+            left = [x - amount * e for x, e in zip(left, other, strict=True)]
+            delta = [x + amount * e for x, e in zip(delta, mix + [Fraction(0)] * (len(rows) - len(mix)), strict=True)]
+    return tuple(rows), tuple(delta)
+
+
+def exact_lower_bound(problem: Problem, dual: ExactDual, supremum: float) -> float:
+    """Return a float below the dual objective at kappa alpha', or -inf where that is outside the domain.
+
+    kappa = min(1, lam / supremum), or 1 / supremum for interpolation, so that sup |phi| / w <= lam.
+    """
+    if problem.interpolates:
+        total = sum((value * Fraction(float(problem.targets[i, j])) for i, j, value in dual.changes()), Fraction(0))
+        total += _dot(dual.alpha, problem.targets)
+        if supremum <= 0:
+            return 0.0 if total <= 0 else np.inf
+        return _below(total / Fraction(supremum))
+    kappa = Fraction(1) if supremum <= problem.level else Fraction(problem.level) / Fraction(supremum)
+    low, high = problem.loss.domain(problem.targets)
+    u = -problem.n * float(kappa) * dual.alpha
+    inside = (u > low * (1 - INSIDE * np.sign(low))) & (u < high * (1 - INSIDE * np.sign(high)))
+    inside &= problem.loss.bend is not None
+    for i, j, _ in dual.changes():
+        inside[i, j] = False
+    total, factor = Fraction(0), problem.n * kappa
+    for i, j, value in dual.entries(~inside):
+        term = problem.loss.dual_exact(-factor * value, Fraction(float(problem.targets[i, j])))
+        if term is None:
+            return -np.inf
+        total += term
+    if inside.any():
+        alpha = dual.alpha[inside]
+        total += factor * _dot(alpha, problem.targets[inside])
+        if problem.loss.bend:
+            total -= factor**2 * Fraction(problem.loss.bend) * _dot(alpha, alpha) / 2
+    return _below(total / problem.n)
+
+
+def _dot(left: Array, right: Array) -> Fraction:
+    """Return the inner product of two arrays of floats, exactly."""
+    (a, p), (b, q) = _integers(left), _integers(right)
+    return Fraction(int(a @ b)) * Fraction(2) ** (p + q)
+
+
+def _integers(values: Array) -> tuple[np.ndarray, int]:
+    """Return Python integers and an exponent: values = integers 2^exponent."""
+    fraction, exponent = np.frexp(values.ravel())
+    mantissa = np.ldexp(fraction, 53).astype(np.int64)
+    least = int(exponent[mantissa != 0].min(initial=2000))
+    shift = np.where(mantissa != 0, exponent - least, 0)
+    return mantissa.astype(object) << shift.astype(object), least - 53
+
+
+def _below(value: Fraction) -> float:
+    rounded = float(value)
+    return float(np.nextafter(rounded, -np.inf)) if Fraction(rounded) > value else rounded
