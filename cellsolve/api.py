@@ -84,7 +84,8 @@ def solve(
         "all_cells" is not stopped.
     max_cells : int, optional
         Up to this number of cells all of them are listed, to prove bounds with. Above it branch and bound proves them
-        for one output and at most 8 coordinates (biases count as one), nothing else does, and "all_cells" refuses.
+        for at most 8 coordinates (biases count as one), but not for label noise of several outputs; nothing else
+        does, and "all_cells" refuses.
     solver : {"CLARABEL", "ECOS", "SCS"}
         Convex solver of "all_cells".
     n_jobs : int, optional

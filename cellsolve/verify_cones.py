@@ -1,4 +1,4 @@
-r"""Replay of a branch and bound over cones: a bound on sup |phi_alpha| / w without a list of cells, for one output.
+r"""Replay of a branch and bound over cones: a bound on sup |phi_alpha| / w without a list of cells.
 
 On the cone of the generators v_1, ..., v_D every theta is sum_k mu_k v_k with mu >= 0. For any tau_i in [0, 1] and any
 g with <g, .> <= w,
@@ -11,30 +11,31 @@ g with <g, .> <= w,
 proves phi <= t w on it: the first terms are convex, the others at most linear. A file says which edges were halved; the
 tau and g of each cone are found here, in floats, which only guess. What they give is then compared in integers, or in
 floats with a bound on their rounding where there is too much of it.
+
+Several outputs are one along a vector u with |u| >= 1. With R = I - u u^T, |phi|^2 <= <u, phi>^2 + |R phi|^2. Where
+|R phi| <= b <= c <= t w, b and c linear, |phi| > t w means that |<u, phi>| > t w - (c - sqrt(c^2 - b^2)), and d_k, the
+last bracket at v_k, bounds it by interpolation, because it is convex. So <u, phi> has h_k + d_k in place of h_k, and of
+-<u, phi> it is enough that it is at most c - d.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from cellsolve.data import Array, lift
-from cellsolve.verify_integers import Ints, Refused, to_integers
+from cellsolve.verify_integers import Ints, Refused, is_semidefinite, to_integers
+from cellsolve.verify_multipliers import DUALS, UNIT, Bends
 
 EXACT, FLOATS = "exact rationals", "floating point with error bounds"
-#: comparisons in integers, points times cones, that are made: about a minute of them
+#: comparisons in integers, points times outputs times cones, that are made: about a minute of them
 MOST_EXACT = 3_000_000
-#: steps of Frank and Wolfe on a cone; a solver makes fewer
-STEPS = 16
-#: how much more a coordinate counts that has to vanish: enough for all digits that matter, and few that are lost
-INSISTENCE = 1e5
-#: linear functions that the least point of a polyhedron is looked for among
-CORRAL = 24
 #: cones that are halved here beyond those of the file, where the multipliers found do not do
 EXTRA = 100
 #: coordinates: there are 2^D orthants
@@ -43,8 +44,8 @@ MOST_COORDINATES = 24
 LARGEST_SCALE = 300
 #: where floats are compared all numbers are within 2^-250 and 2^250, so that no product of three is out of range
 RANGE = 2.0**-250, 2.0**250
-#: the unit roundoff of float64
-UNIT = 2.0**-53
+#: more than what a length loses where the squares of its entries underflow
+TINY = 2.0**-500
 
 
 def replay(
@@ -59,18 +60,19 @@ def replay(
     penalty: str,
     progress: Callable[[int, int], Any] | None = None,
 ) -> str:
-    """Prove |phi_alpha(theta)| <= supremum w(theta) for all neurons theta, or raise Refused.
+    """Prove ||phi_alpha(theta)|| <= supremum w(theta) for all neurons theta, or raise Refused.
 
     Parameters
     ----------
-    alpha, denominator : array of ints, shape (n, 1), and int
+    alpha, denominator : array of ints, shape (n, m), and int
         The dual vector times its common denominator.
     supremum : float
     X : array, shape (n, d)
     tree : bytes
-        For each sign of alpha, + first, and each orthant, in the order of ``itertools.product((1, -1), repeat=D)``, a
-        tree: a byte 0 for a cone that is proven as it is, or 1 + i (i - 1) / 2 + j where the edge of its generators
-        i > j is halved, followed by the tree of the half without j and that of the half without i.
+        For each sign of alpha, + first (several outputs have but one), and each orthant, in the order of
+        ``itertools.product((1, -1), repeat=D)``, a tree: a byte 0 for a cone that is proven as it is, or
+        1 + i (i - 1) / 2 + j where the edge of its generators i > j is halved, followed by the tree of the half without
+        j and that of the half without i.
     scales : tuple of int
         The orthants' generators are +-2^scales_c along axis c.
     fit_bias, penalty
@@ -85,22 +87,21 @@ def replay(
     """
     lifted = lift(X, fit_bias)
     D = lifted.shape[1]
-    if alpha.shape[1] != 1:
-        raise Refused("a tree of cones is for one output")
     if not isinstance(tree, (bytes, bytearray)) or not _are_scales(scales, D):
         raise Refused("the tree of cones is not one")
-    if D > MOST_COORDINATES or len(tree) < 2 << D:
+    signs = (1, -1) if alpha.shape[1] == 1 else (1,)
+    if D > MOST_COORDINATES or len(tree) < len(signs) << D:
         raise Refused("the tree of cones is cut off")
-    if penalty not in _DUALS:
+    if penalty not in DUALS:
         raise Refused(f"no tree of cones proves anything of {penalty}")
-    exact = len(lifted) * tree.count(0) <= MOST_EXACT
+    exact = alpha.size * tree.count(0) <= MOST_EXACT
     lifted, level = _scaled(lifted, supremum, scales, penalty == "slope" and fit_bias)
-    check = (_InIntegers if exact else _InFloats)(lifted, alpha[:, 0], denominator, level, fit_bias, penalty)
+    check = (_InIntegers if exact else _InFloats)(lifted, alpha, denominator, level, fit_bias, penalty)
     check.far()
     cones, extra = _Reader(tree), EXTRA
-    for sign in (1, -1):
-        for signs in itertools.product((1.0, -1.0), repeat=D):
-            extra = _orthant(check, sign, np.diag(signs), cones, extra)
+    for sign in signs:
+        for axes in itertools.product((1.0, -1.0), repeat=D):
+            extra = _orthant(check, sign, np.diag(axes), cones, extra)
             if progress is not None:
                 progress(cones.place, len(tree))
     if cones.place < len(tree):
@@ -179,53 +180,6 @@ def _middle(a: Array, b: Array) -> Array:
     return middle
 
 
-# -- the duals of the potentials: <g, .> <= w, and g = gradient of w where there is one ---------------------------
-
-
-class _Round:
-    """w = ||theta||_2, or with free biases that of all entries but the last."""
-
-    def __init__(self, free_bias: bool) -> None:
-        self.free_bias = free_bias
-
-    def gradient(self, theta: Array) -> Array:
-        g = theta.copy()
-        if self.free_bias:
-            g[-1] = 0.0
-        size = np.linalg.norm(g)
-        return g / size if size > 0 else g
-
-    def shrunk(self, g: Array) -> Array:
-        """A multiple of g, at most 1, that is below w in exact arithmetic."""
-        return g / max(1.0, float(np.linalg.norm(g))) * (1 - 4 * (len(g) + 2) * UNIT)
-
-    def holds(self, g: Ints, one: int) -> bool:
-        """Whether g / one is below w."""
-        return bool(np.sum(g * g) <= one * one) and not (self.free_bias and g[-1])
-
-
-class _Absolute:
-    """w = ||theta||_1."""
-
-    free_bias = False
-
-    def gradient(self, theta: Array) -> Array:
-        return np.sign(theta)
-
-    def shrunk(self, g: Array) -> Array:
-        return np.clip(g, -1.0, 1.0)
-
-    def holds(self, g: Ints, one: int) -> bool:
-        return bool(np.abs(g).max() <= one)
-
-
-_DUALS: dict[str, Callable[[bool], Any]] = {
-    "variation": lambda fit_bias: _Round(False),
-    "slope": lambda fit_bias: _Round(fit_bias),
-    "l1": lambda fit_bias: _Absolute(),
-}
-
-
 # -- what is compared ---------------------------------------------------------------------------------------------
 
 
@@ -237,12 +191,11 @@ class _Check(ABC):
     ) -> None:
         self.lifted, self.integers, self.denominator, self.supremum = lifted, alpha, denominator, supremum
         # floats next to alpha: quotients of integers are rounded correctly
-        self.alpha = np.array([int(a) / denominator for a in alpha])
-        self.dual = _DUALS[penalty](fit_bias)
-        n, D = lifted.shape
-        sizes = np.abs(lifted)
+        self.alpha = np.array([[int(a) / denominator for a in row] for row in alpha])
+        self.dual = DUALS[penalty](fit_bias)
+        (n, D), m = lifted.shape, alpha.shape[1]
         #: <slack, |v|> bounds the rounding of all sums over the data, at any cone
-        self.slack = (4 * n + 8 * D * D + 1000) * UNIT * (sizes.T @ np.abs(self.alpha))
+        self.slack = (4 * n + 8 * D * D + 8 * m + 1000) * UNIT * (np.abs(lifted).T @ np.linalg.norm(self.alpha, axis=1))
         #: beyond |b| >= reach |a| all points are active, or none, where biases are free
         self.reach = 1.0
         if not np.isfinite(self.slack).all():
@@ -250,10 +203,10 @@ class _Check(ABC):
 
     def everything(self) -> tuple[np.ndarray, Array]:
         """All points are undecided, and none is known to be active."""
-        return np.arange(len(self.lifted)), np.zeros(self.lifted.shape[1])
+        return np.arange(len(self.lifted)), np.zeros((self.lifted.shape[1], self.alpha.shape[1]))
 
     def narrow(self, points: tuple[np.ndarray, Array], V: Array) -> tuple[np.ndarray, Array]:
-        """The points that are undecided on the cone, and the sum of alpha_i x~_i over those known to be active."""
+        """The points that are undecided on the cone, and the sum of x~_i alpha_i^T over those known to be active."""
         undecided, active = points
         rows = self.lifted[undecided]
         Z = rows @ V.T
@@ -261,7 +214,7 @@ class _Check(ABC):
         on, off = (Z > error).all(axis=1), (Z < -error).all(axis=1)
         if on.any():
             chosen = undecided[on]
-            active = active + self.alpha[chosen] @ self.lifted[chosen]
+            active = active + self.lifted[chosen].T @ self.alpha[chosen]
         return undecided[~(on | off)], active
 
     def proves(self, sign: int, V: Array, points: tuple[np.ndarray, Array]) -> bool:
@@ -269,15 +222,29 @@ class _Check(ABC):
         if self.dual.free_bias and self._is_far(V):
             return True
         undecided, active = points
-        alpha, rows = sign * self.alpha[undecided], self.lifted[undecided]
-        convex = alpha > 0
+        rows = self.lifted[undecided]
         Z = rows @ V.T
-        known = V @ (sign * active) + alpha[convex] @ np.maximum(Z[convex], 0.0)
-        bends = _Bends(V, known, alpha[~convex], rows[~convex], Z[~convex], self.reach)
+        several = self.alpha.shape[1] > 1
+        u, more, first = np.array([float(sign)]), np.zeros(len(V)), None
+        if several:
+            u = _direction(V.sum(axis=0) @ active + np.maximum(Z.sum(axis=1), 0.0) @ self.alpha[undecided])
+            high, low = np.maximum(Z, 0.0).max(axis=1, initial=0.0), np.maximum(-Z, 0.0).max(axis=1, initial=0.0)
+            shares = np.divide(high, high + low, out=np.zeros_like(high), where=high + low > 0)
+            first = shares, self.dual.shrunk(self.dual.gradient(V.sum(axis=0)))
+            more = self._rest(u, V, points, *first)
+            if more is None:
+                return False
+        alpha, active = self.alpha[undecided] @ u, active @ u
+        convex = alpha > 0
+        known = V @ active + alpha[convex] @ np.maximum(Z[convex], 0.0) + np.array(more, dtype=float)
+        bends = Bends(V, known, alpha[~convex], rows[~convex], Z[~convex], self.reach)
+        guesses = bends.guesses(self.dual, self.supremum)
+        if first is not None:
+            guesses = itertools.chain([(first[0][~convex], first[1])], guesses)
         tau = np.zeros(len(undecided))
-        for part, g in bends.guesses(self.dual, self.supremum):
+        for part, g in guesses:
             tau[~convex] = np.clip(part, 0.0, 1.0)
-            if self._agrees(sign, V, points, tau, self.dual.shrunk(g)):
+            if self._agrees(u, more, V, points, tau, self.dual.shrunk(g)):
                 return True
         return False
 
@@ -286,10 +253,12 @@ class _Check(ABC):
         if not self.dual.free_bias:
             return
         points, unit = to_integers(self.lifted)
-        total = self.integers @ points
-        if total[-1]:
+        total = self.integers.T @ points
+        if total[:, -1].any():
             raise Refused("alpha does not sum to zero, so the supremum is infinite")
-        if np.sum(total * total) > (Fraction(self.supremum) * self.denominator * unit) ** 2:
+        square = (Fraction(self.supremum) * self.denominator * unit) ** 2
+        room = square.numerator * np.eye(len(total), dtype=object) - square.denominator * (total @ total.T)
+        if not is_semidefinite(room.tolist()):
             raise Refused("the supremum is larger where all points are active")
         self.squares = np.sum(points[:, :-1] ** 2, axis=1)
         self.ones = points[:, -1]
@@ -304,8 +273,23 @@ class _Check(ABC):
         return all((self.squares * a <= self.ones**2 * b).all() for a, b in zip(lengths, heights, strict=True))
 
     @abstractmethod
-    def _agrees(self, sign: int, V: Array, points: tuple[np.ndarray, Array], tau: Array, g: Array) -> bool:
-        """Whether h_k <= supremum <g, v_k> for all k, tau being those of the undecided points."""
+    def _rest(self, u: Array, V: Array, points: tuple[np.ndarray, Array], shares: Array, g: Array) -> Any:
+        """The d_k of several outputs, rounded up, or None where there are none.
+
+        phi is L theta, which counts `shares` of undecided points, but for alpha_i times up to r_i, interpolated.
+        """
+
+    @abstractmethod
+    def _agrees(self, u: Array, more: Any, V: Array, points: tuple[np.ndarray, Array], tau: Array, g: Array) -> bool:
+        """Whether h_k + more_k <= supremum <g, v_k> for all k, tau being those of the undecided points."""
+
+
+def _direction(phi: Array) -> Array:
+    """A vector of about that direction whose length is at least 1, and hardly more."""
+    size = np.linalg.norm(phi)
+    if not size > 0:
+        phi, size = np.eye(len(phi))[0], np.float64(1.0)
+    return phi / size * (1 + 4 * (len(phi) + 2) * UNIT)
 
 
 class _InFloats(_Check):
@@ -314,20 +298,37 @@ class _InFloats(_Check):
     def __init__(self, lifted, alpha, denominator, supremum, fit_bias, penalty) -> None:
         super().__init__(lifted, alpha, denominator, supremum, fit_bias, penalty)
         # the bounds are relative: nothing may underflow, or be lost in it
-        sizes = np.abs(np.concatenate([lifted.ravel(), self.alpha, [supremum]]))
+        sizes = np.abs(np.concatenate([lifted.ravel(), self.alpha.ravel(), [supremum]]))
         sizes = sizes[sizes > 0]
         lost = np.count_nonzero(alpha) > np.count_nonzero(self.alpha)
         if lost or supremum <= 0 or (len(sizes) and (sizes.min() < RANGE[0] or sizes.max() > RANGE[1])):
             raise Refused("numbers too small or too large for floats")
 
-    def _agrees(self, sign, V, points, tau, g):
+    def _rest(self, u, V, points, shares, g):
+        if u @ u < 1 + 2 * (len(u) + 2) * UNIT:
+            return None
         undecided, active = points
-        alpha, Z = sign * self.alpha[undecided], self.lifted[undecided] @ V.T
-        h = V @ (sign * active) + np.sum(
+        alpha, Z = self.alpha[undecided], self.lifted[undecided] @ V.T
+        inner, apart = alpha @ u, np.maximum((1 - shares)[:, None] * Z, -shares[:, None] * Z)
+        values = V @ active + Z.T @ (shares[:, None] * alpha)
+        along = values @ u
+        room = 4 * (np.abs(V) @ self.slack) + TINY
+        b = np.linalg.norm(values - along[:, None] * u, axis=1) + room
+        b += np.linalg.norm(alpha - inner[:, None] * u, axis=1) @ apart
+        c = self.supremum * (V @ g - 8 * (len(g) + 2) * UNIT * (np.abs(V) @ np.abs(g)))
+        if not (b < c).all():
+            return None
+        d = b * b / (c + np.sqrt((c - b) * (c + b))) * (1 + 64 * UNIT)
+        return d if (np.abs(inner) @ apart - along + room + d <= c).all() else None
+
+    def _agrees(self, u, more, V, points, tau, g):
+        undecided, active = points
+        alpha, Z = self.alpha[undecided] @ u, self.lifted[undecided] @ V.T
+        h = V @ (active @ u) + np.sum(
             np.where(alpha > 0, alpha, 0.0)[:, None] * np.maximum(Z, 0.0) + (alpha * tau)[:, None] * Z, axis=0
         )
         room = np.abs(V) @ (self.slack + 8 * (len(g) + 2) * UNIT * self.supremum * np.abs(g))
-        return bool((h + room * (1 + 64 * UNIT) <= self.supremum * (V @ g)).all())
+        return bool((h + more + room * (1 + 64 * UNIT) <= self.supremum * (V @ g)).all())
 
 
 class _InIntegers(_Check):
@@ -337,104 +338,58 @@ class _InIntegers(_Check):
         super().__init__(lifted, alpha, denominator, supremum, fit_bias, penalty)
         self.points, self.unit = to_integers(lifted)
 
-    def _agrees(self, sign, V, points, tau, g):
-        generators, _ = to_integers(V)
+    def _rest(self, u, V, points, shares, g):
+        generators, size = to_integers(V)
+        direction, one = to_integers(u)
+        slopes, unit = to_integers(g)
         Z = self.points @ generators.T
-        alpha = sign * self.integers
-        part = np.zeros(len(alpha))
+        part, whole = self._shares(V, points, shares)
+        if np.sum(direction * direction) < one * one or not self.dual.holds(slopes, unit):
+            return None
+        # in units of 1 / scale, but for that of V
+        inner, apart = self.integers @ direction, np.maximum((whole - part)[:, None] * Z, -part[:, None] * Z)
+        held = apart.any(axis=1)
+        values = Z.T @ (part[:, None] * self.integers)
+        along = values @ direction
+        b = _lengths(one * one * values - np.outer(along, direction))
+        b = b + _lengths((one * one * self.integers - np.outer(inner, direction))[held]) @ apart[held]
+        scale = self.denominator * one * one * self.unit * whole
+        level = Fraction(self.supremum) * scale / unit
+        c = [math.floor(level * value) for value in generators @ slopes]
+        back = one * (np.abs(inner) @ apart - along)
+        if any(x > y for x, y in zip(b, c, strict=True)):
+            return None
+        d = [y - math.isqrt(y * y - x * x) for x, y in zip(b, c, strict=True)]
+        return [Fraction(x, scale * size) for x in d] if all(back + d <= c) else None
+
+    def _shares(self, V, points, tau):
+        """The shares of all points, as integers over one power of two."""
+        part = np.zeros(len(self.lifted))
         part[(self.lifted @ V.T >= 0).all(axis=1)] = 1.0
         part[points[0]] = tau
-        shares, whole = to_integers(np.clip(part, 0.0, 1.0))
+        return to_integers(np.clip(part, 0.0, 1.0))
+
+    def _agrees(self, u, more, V, points, tau, g):
+        generators, size = to_integers(V)
+        direction, length = to_integers(u)
+        Z = self.points @ generators.T
+        alpha = self.integers @ direction
+        shares, whole = self._shares(V, points, tau)
         slopes, one = to_integers(g)
         if not self.dual.holds(slopes, one):
             return False
         convex = alpha > 0
         h = whole * (alpha[convex] @ np.maximum(Z[convex], 0)) + (alpha * shares)[~convex] @ Z[~convex]
-        # h is in units of 1 / (denominator unit whole), as is the right side but for `one`; that of V is on both
-        right = Fraction(self.supremum) * self.denominator * self.unit * whole / one
+        # h is in units of 1 / scale, as is the right side but for `one`; that of V is on both
+        scale = self.denominator * length * self.unit * whole
+        right = Fraction(self.supremum) * scale / one
         return all(
-            left * right.denominator <= right.numerator * inner
-            for left, inner in zip(h.tolist(), (generators @ slopes).tolist(), strict=True)
+            left + Fraction(d) * (scale * size) <= right * inner
+            for left, d, inner in zip(h.tolist(), more, (generators @ slopes).tolist(), strict=True)
         )
 
 
-# -- multipliers, in floats ---------------------------------------------------------------------------------------
-
-
-class _Bends:
-    """A cone's concave points: values `known` (D,) of all else at the generators V, and alpha < 0 (U,), rows x~, Z."""
-
-    def __init__(self, V: Array, known: Array, alpha: Array, rows: Array, Z: Array, reach: float) -> None:
-        self.V, self.known, self.alpha, self.rows, self.Z, self.reach = V, known, alpha, rows, Z, reach
-
-    def guesses(self, dual: Any, level: float) -> Iterator[tuple[Array, Array]]:
-        """Yield tau (U,) and g (D,) that may prove the cone, the cheap ones first."""
-        yield from self._averages(dual, level, 2)
-        if isinstance(dual, _Round):
-            yield from self._least(dual, level)
-        yield from self._averages(dual, level, STEPS)
-
-    def _averages(self, dual: Any, level: float, steps: int) -> Iterator[tuple[Array, Array]]:
-        """Frank and Wolfe on the simplex of mu: averages of the tau and g of single neurons are valid too."""
-        D = len(self.V)
-        mu, tau, g = np.full(D, 1.0 / D), np.zeros(len(self.alpha)), np.zeros(D)
-        for step in range(steps):
-            tau = tau + ((self.Z @ mu > 0) - tau) / (step + 1)
-            g = g + (dual.gradient(mu @ self.V) - g) / (step + 1)
-            excess = self.known + (self.alpha * tau) @ self.Z - level * (self.V @ g)
-            if excess.max() <= 0:
-                yield tau, g
-            mu = mu * (step + 1) / (step + 2)
-            mu[int(np.argmax(excess))] += 1 / (step + 2)
-
-    def _least(self, dual: _Round, level: float) -> Iterator[tuple[Array, Array]]:
-        """The linear majorants' least point on the cone, among those of the neurons where the last one was largest.
-
-        A bias that costs nothing is a coordinate that has to vanish: it counts much more than the others.
-        """
-        from scipy.optimize import nnls
-
-        D = len(self.V)
-        weights = np.ones(D)
-        if dual.free_bias:
-            weights[-1] = INSISTENCE * self.reach
-        walls = np.linalg.inv(self.V.T)  # the cone is walls @ theta >= 0
-        walls_of = walls.T / np.linalg.norm(walls, axis=1)
-        # solved for, not multiplied: on a thin cone only the values at the generators are known well
-        base = np.linalg.solve(self.V, self.known)
-        mu = np.full(D, 1.0 / D)
-        centre = dual.gradient(mu @ self.V)
-        taus: list[Array] = []
-        columns: list[Array] = []
-        scale = 0.0
-        for _ in range(CORRAL):
-            taus.append((self.Z @ mu > 0).astype(float))
-            majorant = base + (self.alpha * taus[-1]) @ self.rows
-            theta = mu @ self.V
-            value = mu @ (self.known + (self.alpha * taus[-1]) @ self.Z)
-            if value > level * (dual.gradient(theta) @ theta) * (1 + 1e-14):
-                return  # phi with its convex points interpolated is above the level here
-            scale = scale or max(float(np.linalg.norm(majorant)), level) or 1.0
-            columns.append(np.append(weights * majorant, scale) / scale)
-            matrix = np.column_stack([np.vstack([weights[:, None] * walls_of, np.zeros(D)]), *columns])
-            lengths = np.linalg.norm(matrix, axis=0)
-            try:
-                shares = nnls(matrix / lengths, np.append(np.zeros(D), 1.0))[0] / lengths
-            except RuntimeError:  # too many iterations
-                return
-            total = shares[D:].sum()
-            if not total > 0:
-                return
-            residual = matrix[:D] @ shares * scale / total
-            least = residual / weights
-            if dual.free_bias:
-                least[-1] = 0.0
-            size = float(np.linalg.norm(least))
-            if size <= level:
-                # a direction in which every generator gains takes what is left of the length
-                g = (least + (level - size) * centre) / level if level > 0 else centre
-                yield np.clip(shares[D:] @ np.array(taus) / total, 0.0, 1.0), g
-            mu = np.maximum(walls @ (weights * residual), 0.0)
-            if not mu.sum() > 1e-12 * level:
-                return
-            mu /= mu.sum()
+def _lengths(rows: Ints) -> Ints:
+    """Lengths of the rows, rounded up."""
+    squares = np.sum(rows * rows, axis=1).tolist()
+    return np.array([math.isqrt(square - 1) + 1 if square else 0 for square in squares], dtype=object)

@@ -61,10 +61,11 @@ def solve(matrix: Sequence[Sequence[int]], right: Sequence[Sequence[int]]) -> tu
 def is_copositive(matrix: list[list[int]]) -> bool:
     """Whether x^T C x >= 0 for all x >= 0 is seen from C, or C without its positive couplings, being semidefinite."""
     negative = [[entry if i == j else min(entry, 0) for j, entry in enumerate(row)] for i, row in enumerate(matrix)]
-    return _is_semidefinite(negative) or _is_semidefinite(matrix)
+    return is_semidefinite(negative) or is_semidefinite(matrix)
 
 
-def _is_semidefinite(matrix: list[list[int]]) -> bool:
+def is_semidefinite(matrix: list[list[int]]) -> bool:
+    """Whether x^T C x >= 0 for all x, C symmetric."""
     while matrix:
         pivot, *coupling = matrix[0]
         if pivot < 0 or (pivot == 0 and any(coupling)):

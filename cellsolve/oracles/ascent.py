@@ -7,6 +7,7 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.oracles.ascent_kernels import climb
 from cellsolve.oracles.cone_kernels import ABSOLUTE, EUCLIDEAN, FULL_LABEL_NOISE, LABEL_NOISE, PLAIN
+from cellsolve.oracles.hinges import on_hinges
 from cellsolve.oracles.pricing import Oracle, Pricing
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
@@ -17,6 +18,8 @@ STEPS = 40
 #: places around each neuron of the network to start from, as far away as that many hinges are: the kinks of phi leave
 #: some local maxima around every one
 PLACES, HINGES = 6, 30
+#: with several outputs, how far below the level an ascent may end so that a maximum on hinges is looked for beside it
+NEARLY = 0.02
 #: starts that one call of the kernel takes
 BLOCK = 16
 
@@ -89,16 +92,17 @@ class AscentOracle(Oracle):
         if not len(theta):
             return
         lifted, D = self.problem.lifted, theta.shape[1]
+        directions = lifted / np.maximum(self.sizes, np.finfo(float).tiny)[:, None]
         count = min(HINGES, len(lifted)) - 1
         theta = theta[np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")]
         theta = theta / np.linalg.norm(theta, axis=1, keepdims=True)
-        sines = np.abs(theta @ (lifted / np.maximum(self.sizes, np.finfo(float).tiny)[:, None]).T)
-        reach = np.partition(sines, count, axis=1)[:, count]
-        leaders: list[int] = []
+        leaders = np.zeros(0, dtype=int)
+        reach = np.zeros(0)
         for k in range(len(theta)):
-            if not leaders or (np.linalg.norm(theta[leaders] - theta[k], axis=1) > reach[leaders]).all():
-                leaders.append(k)
-        theta, reach = theta[leaders], reach[leaders]
+            if (np.linalg.norm(theta[leaders] - theta[k], axis=1) > reach).all():
+                leaders = np.append(leaders, k)
+                reach = np.append(reach, np.partition(np.abs(directions @ theta[k]), count)[count])
+        theta = theta[leaders]
         steps = self.rng.standard_normal((PLACES, *theta.shape)) / np.sqrt(D)
         self.near = np.concatenate([theta, (theta + reach[:, None] * steps).reshape(-1, D)])
 
@@ -112,6 +116,14 @@ class AscentOracle(Oracle):
             reach = self.radius * np.linalg.norm(theta[:, :-1], axis=1)
             theta[:, -1] = np.clip(theta[:, -1], -reach, reach)
             climb(*fixed, theta, ratios, 0)
+        if alpha.shape[1] > 1 and self.kind < LABEL_NOISE:
+            keep = ratios > level * (1 - NEARLY)
+            theta, ratios = theta[keep], ratios[keep]
+            for other in on_hinges(self.problem, self.M, alpha, theta):
+                values = np.empty(len(other))
+                climb(*fixed, other, values, 0)
+                better = values > ratios
+                theta[better], ratios[better] = other[better], values[better]
         order = np.argsort(-ratios, kind="stable")
         order = order[ratios[order] > level]
         return theta[order], ratios[order]

@@ -7,7 +7,7 @@ from typing import Any
 from cellsolve.cells import enumerate_lifted
 from cellsolve.cells.counting import count_if_affordable, general_position
 from cellsolve.oracles.ascent import AscentOracle
-from cellsolve.oracles.cones import MOST_COORDINATES, ConeOracle
+from cellsolve.oracles.cones import MOST_COORDINATES, ConeOracle, can_prove
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
 from cellsolve.oracles.families import length_coordinates
 from cellsolve.oracles.pricing import Oracle
@@ -27,7 +27,8 @@ def choose_oracle(
 ) -> Oracle:
     """Return the oracle for a normalized problem: every cell where there are at most `limit`, else the cones.
 
-    Where there are too many coordinates for the cones too, or several outputs, it is the one that proves nothing.
+    Where there are too many coordinates for the cones too, or several outputs under label noise, it is the one that
+    proves nothing.
 
     Raises
     ------
@@ -48,6 +49,6 @@ def choose_oracle(
         raise ValueError(
             f"X has {number}, and method 'all_cells' takes max_cells={limit}; use method='auto', or fewer rows."
         )
-    if problem.n_outputs == 1 and D <= MOST_COORDINATES:
+    if D <= MOST_COORDINATES and can_prove(problem):
         return ConeOracle(problem, accuracy, random_state=random_state, n_jobs=n_jobs)
     return AscentOracle(problem, random_state=random_state, n_jobs=n_jobs)

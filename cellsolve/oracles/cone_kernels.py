@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 
 from cellsolve.oracles.kernels import copy, fill
+from cellsolve.oracles.norm_kernels import toward
 from cellsolve.oracles.round_kernels import CORRAL, prove_round, record
 
 #: kinds of potentials: ||theta||_2, ||M theta||_2 and ||M theta||_1 with one M for all cells, label noise, the same
@@ -28,20 +29,22 @@ PLAIN, EUCLIDEAN, ABSOLUTE, LABEL_NOISE, FULL_LABEL_NOISE = 0, 1, 2, 3, 4
 DEPTH = 1500
 
 
-def workspace(D: int, kind: int, room: int):
+def workspace(n: int, D: int, m: int, kind: int, room: int):
     """Arrays for `search_cone`, allocated here because numba would compile each allocation: lists, stack, vectors."""
     points = np.empty(room, np.int32), np.empty((room, D))
     moments = np.zeros((DEPTH if kind >= LABEL_NOISE else 1, D, D))
-    cones = np.empty((DEPTH, D, D)), np.empty((DEPTH, D, D)), np.empty((DEPTH, D)), moments, np.empty((DEPTH, 3))
+    sums = np.empty((DEPTH, D, m))
+    cones = np.empty((DEPTH, D, D)), np.empty((DEPTH, D, D)), sums, moments, np.empty((DEPTH, 3))
     links = np.empty((DEPTH, 4), np.int64)
     here = np.empty((D, D)), np.empty((D, D)), np.empty((D, D)), np.empty((D, D))
-    vectors = np.empty((12, D)), np.empty(3)
+    vectors = np.empty((12, D)), np.empty(3), np.empty((D, m)), np.empty(n), np.empty(n)
+    outputs = np.empty(m), np.empty((D, m)), np.empty(D), np.empty(D), np.empty(D)
     most = CORRAL + D
     corral = (
         *(np.empty((CORRAL, D)), np.empty((most, D + 1)), np.empty(most)),
         *(np.zeros(D + 1), np.empty(D + 1), np.empty(D), np.empty(D)),
     )
-    return points, cones, links, here, vectors, corral
+    return points, cones, links, here, vectors, outputs, corral
 
 
 @njit(cache=True, nogil=True)
@@ -186,10 +189,12 @@ def search_cone(
 ):
     """Prove phi <= t w on the cone of the rows of `root`, t >= level as small as may be, or find what violates it.
 
+    With several outputs it is |phi| <= t w, for the potentials that are no label noise.
+
     Parameters
     ----------
-    lifted, alpha, upper : (n, D), (n,), (n,)
-        `upper` is at least alpha, with room for what alpha may be off by.
+    lifted, alpha, upper : (n, D), (n, m), (n,)
+        `upper` is at least alpha, with room for what alpha may be off by; for one output.
     root : (D, D)
         Generators, rows with sum |v| = 1.
     kind, M
@@ -199,7 +204,7 @@ def search_cone(
     sizes : (n,)
         ||x~_i||, for the last kind.
     slack, rounding : (D,), float
-        <slack, |v|> bounds the rounding of phi(v); the relative rounding of a sum over the data.
+        <slack, |v|> bounds the rounding of |phi(v)|; the relative rounding of a sum over the data.
     level, rel : float
         t = max(level, (1 + rel) largest ratio found).
     steps : int
@@ -222,20 +227,22 @@ def search_cone(
         The bound, proven where `finished` is 1 (0: given up, -1: no room for the lists or the tree); the largest ratio
         seen; cones and points visited; rows of `found`.
     """
-    n, D = lifted.shape
-    points, cones, links, here, vectors, corral = space
+    (n, D), m = lifted.shape, alpha.shape[1]
+    points, cones, links, here, vectors, outputs, corral = space
     idx, Z = points
-    # the stack: generators, their inverse, the sum of alpha x~ over active points, moments, masses (over active points:
-    # sum alpha_+^2, largest alpha_+ / |x~|, sum |x~|^2), and in `links` the list of undecided points that a cone shares
-    # with its sibling, with the two generators of the edge that was halved
+    # the stack: generators, their inverse, the sum of x~ alpha^T over active points, moments, masses (over active
+    # points: sum alpha_+^2, largest alpha_+ / |x~|, sum |x~|^2), and in `links` the list of undecided points that a
+    # cone shares with its sibling, with the two generators of the edge that was halved
     all_V, all_W, all_sum, all_moment, all_mass = cones
     V, W, moment, bend = here
-    vector, mass = vectors
+    vector, mass, total, column, pull = vectors
     active, base, convex, errors, h, d_w = vector[0], vector[1], vector[2], vector[3], vector[4], vector[5]
     mu, theta, g, loose = vector[6], vector[7], vector[8], vector[9]
     concave, mean_concave = vector[10], vector[11]
+    outputs[0][0] = 1.0  # the direction of one output
     for i in range(n):
         idx[i] = i
+        column[i] = pull[i] = alpha[i, 0]
         for k in range(D):
             Z[i, k] = 0.0
             for c in range(D):
@@ -246,7 +253,7 @@ def search_cone(
     for k in range(D):
         copy(all_V[0, k], root[k])
         copy(all_W[0, k], root[k])  # signs on a diagonal are their own inverse
-        all_sum[0, k] = 0.0
+        fill(all_sum[0, k], 0.0)
         if kind >= LABEL_NOISE:
             fill(all_moment[0, k], 0.0)
     fill(all_mass[0], 0.0)
@@ -265,9 +272,9 @@ def search_cone(
         for k in range(D):
             copy(V[k], all_V[top, k])
             copy(W[k], all_W[top, k])
+            copy(total[k], all_sum[top, k])
             if kind >= LABEL_NOISE:
                 copy(moment[k], all_moment[top, k])
-        copy(active, all_sum[top])
         copy(mass, all_mass[top])
         lo, hi, new, other = links[top, 0], links[top, 1], links[top, 2], links[top, 3]
         work += hi - lo + D
@@ -278,8 +285,7 @@ def search_cone(
 
         # which points are still undecided on this cone
         end = hi
-        fill(convex, 0.0)
-        possible, largest = mass[0], mass[1]
+        reach, largest = mass[0], mass[1]
         for q in range(lo, hi):
             above = below = False
             for k in range(D):
@@ -292,13 +298,13 @@ def search_cone(
             if not above:
                 continue
             i = idx[q]
-            a = alpha[i]
             high = max(upper[i], 0.0)
-            possible += high * high
+            reach += high * high
             largest = max(largest, high / sizes[i])
             if not below:
                 for c in range(D):
-                    active[c] += a * lifted[i, c]
+                    for j in range(m):
+                        total[c, j] += lifted[i, c] * alpha[i, j]
                 if kind >= LABEL_NOISE:
                     mass[2] += sizes[i] ** 2
                     mass[0] += high * high
@@ -307,41 +313,74 @@ def search_cone(
                         for c in range(D):
                             moment[b, c] += lifted[i, b] * lifted[i, c]
                 continue
-            if a > 0.0:
-                for k in range(D):
-                    convex[k] += a * max(Z[end, k], 0.0)
             idx[end] = i
             end += 1
-        if kind == LABEL_NOISE and np.sqrt(n * possible) * (1 + rounding) <= t:
+        if kind == LABEL_NOISE and np.sqrt(n * reach) * (1 + rounding) <= t:
             continue
         if kind == FULL_LABEL_NOISE and 0.5 * n * largest * (1 + rounding) <= t:
             continue
 
         # try to prove it
         stretch = 2.0 * np.sqrt(mass[2] / n) * (1 - rounding) if kind == FULL_LABEL_NOISE else 1.0
+        fill(convex, 0.0)
+        fill(mu, 1.0 / D)
         for k in range(D):
-            base[k] = errors[k] = 0.0
+            errors[k] = 0.0
+            for c in range(D):
+                errors[k] += slack[c] * abs(V[k, c])
+        possible, pick = True, 0
+        if m > 1:
+            for c in range(D):
+                theta[c] = 0.0
+                for k in range(D):
+                    theta[c] += V[k, c]
+            w = _support(kind, M, theta, moment, loose, n, g)
+            for k in range(D):
+                slope = 0.0
+                for c in range(D):
+                    slope += g[c] * V[k, c]
+                h[k] = t * (slope - rounding * abs(slope))
+            work += end - hi
+            state, pick, value = toward(
+                alpha, (idx, Z, hi, end), (V, total), h, outputs, not in_length, errors, convex, column, pull
+            )
+            if w > 0.0 and value > level * w:
+                best, t, count = record(value / w, theta, best, t, rel, count, found, ratios)
+            if state == 1:
+                continue
+            possible = state == 0
+        u = outputs[0]
+        for c in range(D):
+            active[c] = 0.0
+            for j in range(m):
+                active[c] += u[j] * total[c, j]
+        for k in range(D):
+            base[k] = 0.0
             for c in range(D):
                 base[k] += active[c] * V[k, c]
-                errors[k] += slack[c] * abs(V[k, c])
+        for q in range(hi, end):
+            a = column[idx[q]]
+            if a > 0.0:
+                for k in range(D):
+                    convex[k] += a * max(Z[q, k], 0.0)
         fill(d_w, 0.0)
         fill(mean_concave, 0.0)
         proven, state = False, -1
         noise = 0.0
-        if in_length:
+        if in_length and possible:
             state, pick, more, best, t, count = prove_round(
-                *(lifted, alpha, radius > 0.0, (idx, Z, hi, end), (V, W, active, base, convex, errors)),
+                *(lifted, column, radius > 0.0, (idx, Z, hi, end), (V, W, active, base, convex, errors)),
                 *((level, t, rel, rounding), (best, count), (found, ratios), corral, mu, theta),
             )
             work += more
             proven = state == 1
-        last = 0 if state >= 0 else steps if end > hi else 1
+        last = 0 if state >= 0 or not possible else steps if end > hi else 1
         if last:
             fill(mu, 1.0 / D)
         for step in range(last):
             work += end - hi
             w, value, cost = _evaluate(
-                lifted, alpha, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
+                lifted, column, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
             )
             if cost > 0.0 and value > level * cost:
                 best, t, count = record(value / cost, theta, best, t, rel, count, found, ratios)
@@ -370,21 +409,21 @@ def search_cone(
             continue
 
         # else halve an edge
-        first, second = _edge(V, Z, idx, hi, end, alpha, t, bend, mu, not in_length)
+        first, second = _edge(V, Z, idx, hi, end, pull, t, bend, mu, not in_length)
         # the worst generator may violate though no point inside did: without it the search would trace the border of
         # {phi > t w} for ever
         fill(mu, 0.0)
         mu[pick] = 1.0
         _, value, cost = _evaluate(
-            lifted, alpha, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
+            lifted, column, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
         )
         if cost > 0.0 and value > level * cost:
             best, t, count = record(value / cost, theta, best, t, rel, count, found, ratios)
 
         exact = first != second and top + 2 <= DEPTH
         for c in range(D):
-            total = V[first, c] + V[second, c]
-            exact &= total - V[first, c] == V[second, c] and total - V[second, c] == V[first, c]
+            twice = V[first, c] + V[second, c]
+            exact &= twice - V[first, c] == V[second, c] and twice - V[second, c] == V[first, c]
         if not exact:
             finished = 0
             continue
@@ -394,9 +433,9 @@ def search_cone(
             for k in range(D):
                 copy(all_V[top, k], V[k])
                 copy(all_W[top, k], W[k])
+                copy(all_sum[top, k], total[k])
                 if kind >= LABEL_NOISE:
                     copy(all_moment[top, k], moment[k])
-            copy(all_sum[top], active)
             copy(all_mass[top], mass)
             for c in range(D):
                 all_V[top, new, c] = 0.5 * (V[new, c] + V[other, c])

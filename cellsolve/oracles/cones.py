@@ -40,13 +40,18 @@ SAFE, MANY = 0.1, 6
 MOST_COORDINATES = 8
 
 
+def can_prove(problem: Problem) -> bool:
+    """Whether branch and bound can end: for label noise of several outputs no bound is tight where w vanishes."""
+    return problem.n_outputs == 1 or not problem.penalty.depends_on_data
+
+
 class ConeOracle(Oracle):
-    """Sup of |phi_alpha| / w over all neurons, to a relative accuracy, without a list of cells.
+    """Sup of ||phi_alpha|| / w over all neurons, to a relative accuracy, without a list of cells.
 
     Parameters
     ----------
     problem : Problem
-        With one output.
+        Label noise with one output only.
     accuracy : float
         The supremum is proven to max(level, sup) (1 + accuracy), less closely where it is far above the level.
     random_state, n_jobs
@@ -65,6 +70,8 @@ class ConeOracle(Oracle):
         n_jobs: int | None = None,
         max_work: int = MAX_WORK,
     ) -> None:
+        if not can_prove(problem):
+            raise ValueError("branch and bound over cones takes label noise with one output only.")
         self.problem = problem
         self.accuracy = accuracy
         self.max_work = max_work
@@ -77,7 +84,7 @@ class ConeOracle(Oracle):
         n, D = lifted.shape
         self.radius = self.ascents.radius
         # sums over the data, and z halved along the way down, which adds a rounding each time
-        self.rounding = 2 * (n + 60 * D * D + 100) * UNIT
+        self.rounding = 2 * (n + problem.n_outputs + 60 * D * D + 100) * UNIT
 
     def around(self, theta, weights):
         self.ascents.around(theta, weights)
@@ -119,14 +126,14 @@ class ConeOracle(Oracle):
         return self.ascents.climb(starts, alpha, level)
 
     def _far(self, alpha: Array, correction: Array | None) -> float:
-        """The supremum of `slope` far out, where every point is active and phi = <sum alpha_i x_i, a>; rounded up."""
+        """The supremum of `slope` far out, where every point is active and phi = (sum alpha_i x_i^T) a; rounded up."""
         if not self.radius:
             return 0.0
-        points, column = self.problem.lifted[:, :-1], alpha[:, 0]
-        error = self.rounding * (np.abs(points).T @ np.abs(column))
+        points = self.problem.lifted[:, :-1]
+        error = self.rounding * (np.abs(points).T @ np.abs(alpha))
         if correction is not None:
-            error += np.abs(points).T @ correction[:, 0]
-        return float((np.linalg.norm(points.T @ column) + np.linalg.norm(error)) * (1 + self.rounding))
+            error += np.abs(points).T @ correction
+        return float((np.linalg.norm(points.T @ alpha, 2) + np.linalg.norm(error)) * (1 + self.rounding))
 
 
 class _Search:
@@ -135,20 +142,21 @@ class _Search:
     def __init__(
         self, oracle: ConeOracle, alpha: Array, correction: Array | None, level: float, accuracy: float, reached: float
     ) -> None:
-        lifted, column = oracle.problem.lifted, np.ascontiguousarray(alpha[:, 0])
+        lifted = oracle.problem.lifted
         self.oracle, self.accuracy = oracle, accuracy
         #: what is proven in the end
         self.reached = reached
         self.left, self.proven, self.nodes = oracle.max_work, 0, 0
         self.theta: list[Array] = []
         self.ratios: list[Array] = []
-        slack = oracle.rounding * (np.abs(lifted).T @ np.abs(column)) * (1 + oracle.rounding)
-        room = np.zeros_like(column) if correction is None else correction[:, 0]
-        slack += (np.abs(lifted).T @ room) * (1 + oracle.rounding)
+        sizes = np.linalg.norm(alpha, axis=1)
+        room = np.zeros_like(sizes) if correction is None else np.linalg.norm(correction, axis=1)
+        slack = (np.abs(lifted).T @ (oracle.rounding * sizes + room)) * (1 + oracle.rounding)
         ascents = oracle.ascents
         self.fixed = lifted, ascents.kind, ascents.M, oracle.radius, ascents.sizes, slack, oracle.rounding
         orthants = [np.diag(signs) for signs in itertools.product((1.0, -1.0), repeat=lifted.shape[1])]
-        self.cones = [(sign * column, sign * column + room, root) for sign in (1.0, -1.0) for root in orthants]
+        signs = (1.0, -1.0) if alpha.shape[1] == 1 else (1.0,)  # a length has no sign
+        self.cones = [(sign * alpha, sign * alpha[:, 0] + room, root) for sign in signs for root in orthants]
         self.trees = [b""] * len(self.cones)
 
     @property
@@ -194,16 +202,16 @@ def search_orthant(
         As `search_cone`.
     """
     lifted, kind, M, radius, sizes, slack, rounding = fixed
-    # kernels are compiled for arrays that are aligned and can be written to; those from other processes need not be
+    # kernels are compiled for arrays that are aligned, in C order and can be written to; others may come
     lifted, M, sizes, slack, signed, upper, root = (
-        np.require(array, requirements=["A", "W"]) for array in (lifted, M, sizes, slack, *cone)
+        np.require(array, requirements=["A", "C", "W"]) for array in (lifted, M, sizes, slack, *cone)
     )
-    D = lifted.shape[1]
+    (n, D), m = lifted.shape, signed.shape[1]
     theta, ratios = np.empty((MOST, D)), np.empty(MOST)
-    room, state = 8 * len(lifted) + 1000, -1
+    room, state = 8 * n + 1000, -1
     while state < 0:
         tree = np.empty(room, np.uint8)
-        limits = accuracy, STEPS, limit, workspace(D, kind, room), deadline.flag, theta, ratios, tree
+        limits = accuracy, STEPS, limit, workspace(n, D, m, kind, room), deadline.flag, theta, ratios, tree
         about = kind, M, radius, sizes, slack, rounding
         answer = search_cone(lifted, signed, upper, root, *about, reached, *limits)
         level, _, nodes, work, count, state = answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cellsolve.oracles.cones import MOST_COORDINATES
+from cellsolve.oracles.cones import MOST_COORDINATES, can_prove
 from cellsolve.problem import Problem
 from cellsolve.solvers.active_cells import solve_active_cells
 from cellsolve.solvers.all_cells import solve_all_cells
@@ -26,8 +26,8 @@ class Method:
         (problem, oracle, options) -> Outcome.
     max_cells : int
         Cells that are listed by default.
-    max_data_cells : int, optional
-        The same where w depends on the data, if that differs.
+    max_data_cells, max_cells_of_several : int, optional
+        The same where w depends on the data, and where branch and bound takes several outputs, if that differs.
     needs_all_cells : bool
         Whether it refuses data with more cells than that, instead of going on without a proof.
     single_output : bool
@@ -39,6 +39,7 @@ class Method:
     run: Callable[..., Outcome]
     max_cells: int
     max_data_cells: int | None = None
+    max_cells_of_several: int | None = None
     needs_all_cells: bool = False
     single_output: bool = False
     no_jumps: bool = False
@@ -46,17 +47,20 @@ class Method:
     def cells_of(self, problem: Problem) -> int:
         """Return how many cells of this problem are listed by default."""
         other = self.max_data_cells if problem.penalty.depends_on_data else None
+        if problem.n_outputs > 1 and can_prove(problem) and problem.lifted.shape[1] <= MOST_COORDINATES:
+            other = self.max_cells_of_several
         return self.max_cells if other is None else other
 
 
-#: `max_cells` is what a round takes about a second for (neurons: microseconds a cell; all_cells: one convex program).
+#: `max_cells` is what a round takes about a second for (neurons: microseconds a cell, but a millisecond for several
+#: outputs, which branch and bound beats; all_cells: one convex program).
 #: active_cells lists them only where that is quicker than branch and bound, or where that may not end: points whose
 #: responses are dependent beside the inactive cell, under label noise
 METHODS: dict[str, Method] = {
     "active_cells": Method(
         solve_active_cells, max_cells=2_000, max_data_cells=250_000, single_output=True, no_jumps=True
     ),
-    "neurons": Method(solve_neurons, max_cells=250_000),
+    "neurons": Method(solve_neurons, max_cells=250_000, max_cells_of_several=2_000),
     "all_cells": Method(solve_all_cells, max_cells=20_000, needs_all_cells=True, single_output=True),
 }
 

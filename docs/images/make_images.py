@@ -1,9 +1,10 @@
 """Draw the pictures of README.md and docs/: python docs/images/make_images.py (needs cellsolve[plot])."""
 
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
+from matplotlib.collections import LineCollection
 
 import cellsolve
 from cellsolve.plotting import new_figure, plot_fit, plot_neuron_space
@@ -73,6 +74,54 @@ def _separations(ax, X):
     ax.set_title(f"d = 2: a neuron (red) splits the points; 4 points, {count} cells", loc="left", fontsize="small")
 
 
+def visited_cones():
+    """The cones that a proof in the plane ends with, over the dual function, for phi and for -phi."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (40, 2))
+    y = np.sin(3 * X[:, 0]) * np.cos(2 * X[:, 1]) + 0.1 * rng.standard_normal(40)
+    solution = cellsolve.solve(X, y, lam=3e-3, max_cells=10)
+    figure = new_figure(8.4, 8.6)
+    cones = list(_proven(solution.certificate))
+    for ax, sign, name in zip(figure.subplots(2, 1), (0, 1), ("\\varphi_\\alpha", "-\\varphi_\\alpha"), strict=True):
+        plot_neuron_space(solution, X, y, ax)
+        for borders in (lines for lines in ax.collections if isinstance(lines, LineCollection)):
+            borders.set_visible(False)
+        mine = [V for which, V in cones if which == sign]
+        edges = [_edge(V[i], V[j]) for V in mine for i, j in ((0, 1), (1, 2), (2, 0))]
+        ax.add_collection(LineCollection(edges, colors="black", linewidths=0.35, zorder=2))
+        ax.get_legend().remove()
+        ax.set_title(f"${name} \\leq \\lambda w$: {len(mine)} cones", loc="left", fontsize="small")
+    figure.savefig(HERE / "cones.png", dpi=80, bbox_inches="tight")
+
+
+def _proven(certificate):
+    """Yield 0 or 1, for phi or -phi, and the generators of every cone that the tree of a certificate leaves whole."""
+    pairs = [(i, j) for i in range(len(certificate.scales)) for j in range(i)]
+    tree = iter(certificate.tree)
+    for sign, signs in product((0, 1), product((1.0, -1.0), repeat=len(certificate.scales))):
+        stack = [np.diag(np.ldexp(signs, certificate.scales))]
+        while stack:
+            V = stack.pop()
+            if edge := next(tree):
+                for k in pairs[edge - 1]:
+                    half = V.copy()
+                    half[k] = V[list(pairs[edge - 1])].mean(axis=0)
+                    stack.append(half)
+            else:
+                yield sign, V
+    assert next(tree, None) is None
+
+
+def _edge(one, two):
+    """The great circle from one neuron to another, as plot_neuron_space draws hemispheres."""
+    share = np.linspace(0, 1, 12)[:, None]
+    arc = (1 - share) * one / np.linalg.norm(one) + share * two / np.linalg.norm(two)
+    arc /= np.linalg.norm(arc, axis=1, keepdims=True)
+    side = -1.06 if (one + two)[2] > 0 else 1.06
+    return arc[:, :2] / np.sqrt(1 + np.abs(arc[:, 2:])) + [side, 0.0]
+
+
 if __name__ == "__main__":
     fit_and_proof()
     cells()
+    visited_cones()
