@@ -6,8 +6,6 @@ in corners of cells, where the neighbours of a corner cost one number each, and 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from cellsolve.certificate import relative_gap
@@ -15,8 +13,7 @@ from cellsolve.problem import Problem
 from cellsolve.solution import Status
 from cellsolve.solvers.cell_master import CellMaster
 from cellsolve.solvers.conic_master import ConicMaster
-from cellsolve.solvers.gather import MET
-from cellsolve.solvers.generation import Outcome, Patience, generate
+from cellsolve.solvers.generation import Outcome, Patience, better, generate
 from cellsolve.solvers.gram_master import GramMaster
 from cellsolve.solvers.masters import neuron_master
 from cellsolve.solvers.neuron_master import NeuronMaster
@@ -63,30 +60,8 @@ def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
     if isinstance(other, GramMaster) and _tight(problem, outcome):
         other = ConicMaster(problem)
     other.add(outcome.solution.theta, outcome.solution.weights)
-    return _better(problem, outcome, generate(problem, other, oracle, *run))
+    return better(problem, outcome, generate(problem, other, oracle, *run))
 
 
 def _tight(problem: Problem, outcome: Outcome) -> bool:
     return outcome.objective <= TIGHT * problem.objective_of(np.zeros_like(problem.targets), 0.0)
-
-
-def _better(problem: Problem, first: Outcome, second: Outcome) -> Outcome:
-    """The lower objective and the higher bound of two runs; of interpolants the one that meets the data."""
-
-    def rank(outcome: Outcome) -> tuple[float, float]:
-        met = MET * np.abs(problem.targets).max()
-        return max(met, outcome.solution.residual(problem)) if problem.interpolates else 0.0, outcome.objective
-
-    upper = min(first, second, key=rank)
-    lower = first if first.lower_bound > second.lower_bound else second
-    history = first.history + second.history
-    return replace(
-        second,
-        solution=upper.solution,
-        objective=upper.objective,
-        alpha=lower.alpha,
-        lower_bound=lower.lower_bound,
-        supremum=lower.supremum,
-        tree=lower.tree,
-        history=history,
-    )

@@ -15,7 +15,7 @@ from cellsolve.oracles.pricing import Pricing, spread
 from cellsolve.problem import VANISHED, Problem
 from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution, OutOfTime, SolverFailure
-from cellsolve.solvers.gather import CAREFUL, gather
+from cellsolve.solvers.gather import CAREFUL, MET, gather
 
 #: progress of a round: the gap shrinks by a tenth, or the objective falls by this share of tol
 PROGRESS = 0.1
@@ -260,6 +260,28 @@ def _offer(master, alpha: Array, pricing) -> int:
     """Offer the neurons found to the master, each with its phi; return how many it did not know."""
     theta = spread(pricing.theta, master.most)
     return master.add(theta, master.problem.responses(theta).T @ alpha)
+
+
+def better(problem: Problem, first: Outcome, second: Outcome) -> Outcome:
+    """The lower objective and the higher bound of two runs; of interpolants the one that meets the data."""
+
+    def rank(outcome: Outcome) -> tuple[float, float]:
+        met = MET * np.abs(problem.targets).max()
+        return max(met, outcome.solution.residual(problem)) if problem.interpolates else 0.0, outcome.objective
+
+    upper = min(first, second, key=rank)
+    lower = first if first.lower_bound > second.lower_bound else second
+    history = first.history + second.history
+    return replace(
+        second,
+        solution=upper.solution,
+        objective=upper.objective,
+        alpha=lower.alpha,
+        lower_bound=lower.lower_bound,
+        supremum=lower.supremum,
+        tree=lower.tree,
+        history=history,
+    )
 
 
 def free_part_alone(problem: Problem) -> Outcome | None:

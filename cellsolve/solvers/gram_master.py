@@ -33,7 +33,7 @@ class GramMaster(NeuronMaster):
         #: the free part first, then s_k sigma(<theta_k, x~_i>): in blocks, as they came
         self.blocks = [problem.basis]
         self.inner = problem.basis.T @ problem.basis / problem.n
-        self.right = problem.basis.T @ problem.targets[:, 0] / problem.n
+        self.right = problem.basis.T @ problem.targets / problem.n
         self.live = np.zeros(0, dtype=bool)
         self.objective = np.inf
 
@@ -49,7 +49,7 @@ class GramMaster(NeuronMaster):
             columns = self.problem.responses(fresh[new]) * signs[new]
             mixed, own = np.concatenate([block.T @ columns for block in self.blocks]) / n, columns.T @ columns / n
             self.inner = np.block([[self.inner, mixed], [mixed.T, own]])
-            self.right = np.append(self.right, columns.T @ self.problem.targets[:, 0] / n)
+            self.right = np.concatenate([self.right, columns.T @ self.problem.targets / n])
             self.blocks.append(columns)
             self.theta, self.signs = np.concatenate([self.theta, fresh[new]]), np.append(self.signs, signs[new])
             self.live = np.append(self.live, np.ones(len(new), dtype=bool))
@@ -68,7 +68,7 @@ class GramMaster(NeuronMaster):
         if K:
             x, slacks = self._program(free, K, max_time)
         else:
-            x, slacks = np.asarray(np.linalg.lstsq(self.inner, self.right)[0], dtype=np.float64), np.zeros(0)
+            x, slacks = np.asarray(np.linalg.lstsq(self.inner, self.right[:, 0])[0], dtype=np.float64), np.zeros(0)
         z = np.maximum(x[free:], 0.0)
         # of a weight and its slack an interior-point method leaves both above zero: the smaller one is zero
         self.live = z * problem.level > slacks * z.sum()
@@ -85,7 +85,7 @@ class GramMaster(NeuronMaster):
         import clarabel
 
         unit = min(1.0, LARGE * self.objective)
-        cost = np.append(np.zeros(free), np.full(K, self.problem.level)) - self.right
+        cost = np.append(np.zeros(free), np.full(K, self.problem.level)) - self.right[:, 0]
         rows = sparse.hstack([sparse.csc_matrix((K, free)), -sparse.identity(K)])
         quadratic = sparse.csc_matrix(np.triu(self.inner) / unit)
         cones = [clarabel.NonnegativeConeT(K)]

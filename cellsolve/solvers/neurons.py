@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellsolve.certificate import relative_gap
 from cellsolve.data import Array
 from cellsolve.problem import Problem
-from cellsolve.solvers.generation import Outcome, generate
+from cellsolve.solution import Status
+from cellsolve.solvers.conic_master import ConicMaster
+from cellsolve.solvers.generation import Outcome, better, generate
+from cellsolve.solvers.gram_master import GramMaster
+from cellsolve.solvers.group_master import GroupMaster
 from cellsolve.solvers.masters import neuron_master
 from cellsolve.solvers.neuron_master import NeuronMaster
 from cellsolve.solvers.options import Options
@@ -17,6 +22,9 @@ from cellsolve.solvers.sliding_master import first_network
 
 #: relative residual up to which first neurons count as interpolating: what a convex solver can reach
 FEASIBLE = 1e-9
+#: below this share of the objective of zero a network of several outputs nearly interpolates: inner products lose the
+#: digits of its rest
+TIGHT = 0.03
 #: a response that is in the span of others but for this share is one of them
 RANK = 1e-12
 
@@ -27,12 +35,25 @@ def solve_neurons(problem: Problem, oracle, options: Options) -> Outcome:
     first = first_network(problem, oracle, options)
     if first is not None and first.stopped:
         return first
+    if isinstance(master, GroupMaster) and (first is None or _tight(problem, first)):
+        master = ConicMaster(problem)
     start = options.start if first is None else first.solution
     if start is not None:
         master.add(start.theta)
     if problem.interpolates:
         master.add(interpolating_neurons(problem, master, np.random.default_rng(options.random_state)))
-    return generate(problem, master, oracle, options.budget, options.tol, options.report, start=first)
+    run = options.budget, options.tol, options.report
+    outcome = generate(problem, master, oracle, *run, start=first)
+    gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
+    if isinstance(master, GramMaster) and outcome.status is Status.STALLED and gap > options.asked:
+        exact = ConicMaster(problem)  # inner products came to their end
+        exact.add(outcome.solution.theta)
+        outcome = better(problem, outcome, generate(problem, exact, oracle, *run))
+    return outcome
+
+
+def _tight(problem: Problem, outcome: Outcome) -> bool:
+    return outcome.objective <= TIGHT * problem.objective_of(np.zeros_like(problem.targets), 0.0)
 
 
 def interpolating_neurons(problem: Problem, master: NeuronMaster, rng: np.random.Generator) -> Array:
