@@ -21,8 +21,9 @@ from cellsolve.solvers.gather import CAREFUL, MET, gather
 PROGRESS = 0.1
 #: share of the time after which there is to be a proof, of whatever dual vector there is: later, none might end in time
 LATE = 1 / 3
-#: coordinates from which on gathering in the loop pays: with three, the right corner of every neuron is soon known
-MANY = 4
+#: points up to which the loop gathers in the plane too: it costs little, and few points make degenerate dual vectors,
+#: of which an inexact one may take branch and bound minutes. With more, the right corner of every neuron is soon known
+FEW = 500
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def generate(
     The bound of a round is that of its dual vector shrunk by the oracle's supremum (docs/mathematics.md); the
     best one is kept, since the dual vectors of column generation wander. A proof is asked for only where it may end
     the loop: when the neurons found leave no gap, or are none that the master does not know. Where rounds bring no
-    more, and after a proof that failed, the network of many coordinates is gathered to few neurons first, and its dual
-    vector exact.
+    more, and after a proof that failed, the network is gathered to few neurons first, and its dual vector exact, but
+    for many points in the plane.
 
     Parameters
     ----------
@@ -153,8 +154,8 @@ def generate(
                 found += search.look(0.5 * (solution.alpha + search.alpha))
             hopeful, nearer = search.hopeful(best.objective), search.nearer(best.objective)
             settled = not found or not (fell or nearer)
-            many = problem.lifted.shape[1] >= MANY
-            if proves and many and search.open(best.objective) and (search.proofs if hopeful else settled):
+            worth = problem.n <= FEW or problem.lifted.shape[1] > 3
+            if proves and worth and search.open(best.objective) and (search.proofs if hopeful else settled):
                 # what the master leaves is not exact enough for the last digits of a dual vector
                 near, allowed = problem.dual_candidate(solution.alpha), PROGRESS * tol * abs(objective)
                 sharp = gather(problem, solution, near, objective, allowed, lambda: budget.left, CAREFUL)
