@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +19,8 @@ from cellsolve.measure import SparseMeasure
 from cellsolve.oracles.choice import choose_oracle
 from cellsolve.oracles.pricing import Oracle
 from cellsolve.potentials import Potential
-from cellsolve.problem import Problem, Units, as_problem
+from cellsolve.problem import Problem, as_problem
+from cellsolve.reporting import reporter
 from cellsolve.scoring import refuse_impossible, values_and_norm
 from cellsolve.solution import Solution, Status
 from cellsolve.solvers import Budget, Method, Options, choose
@@ -375,7 +374,7 @@ def _solve(
             random_state=random_state,
             progress=progress,
         )
-    with _reporter(progress, units) as report:
+    with reporter(progress, units) as report:
         options = Options(
             asked=tol,
             tol=0.3 * tol,  # tidying up may raise the objective by a tenth of tol, rounding adds its share
@@ -497,21 +496,3 @@ def _choose(method: Any, problem: Problem) -> tuple[str, Method]:
     if not isinstance(method, str):
         raise ValueError(f"method is {method!r}; pass the name of one, 'auto' say.")
     return choose(method, problem)
-
-
-@contextmanager
-def _reporter(progress: bool, units: Units) -> Iterator[Any]:
-    """A line that shows the rounds on a terminal, nothing elsewhere."""
-    if not progress or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.status import Status as Line
-
-    with Line("solving", console=Console(stderr=True)) as line:
-
-        def report(round_) -> None:
-            objective, bound = round_.objective * units.value, round_.lower_bound * units.value
-            line.update(f"objective {objective:.8g}  bound {bound:.8g}  neurons {round_.cells}  {round_.time:.1f} s")
-
-        yield report

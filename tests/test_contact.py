@@ -66,7 +66,7 @@ def test_a_network_without_neurons_has_no_contact():
     X, y = _data()
     solution = cs.solve(X, y, lam=2 * cs.lam_max(X, y))
     contact = cs.contact_set(solution, X, y)
-    assert len(contact.neurons) == 0 and contact.unique and contact.outside <= 1e-6
+    assert len(contact.neurons) == 0 and contact.unique and contact.outside == 0
 
 
 def test_it_does_not_depend_on_units():

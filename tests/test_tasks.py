@@ -20,8 +20,8 @@ from cellsolve.oracles import cones
 from cellsolve.oracles.cones import ConeOracle
 from cellsolve.tasks import Deadline, outcomes
 
-distributed = pytest.importorskip("distributed")
-psutil = pytest.importorskip("psutil")  # comes with it
+distributed = pytest.importorskip("distributed", reason="dask is an extra")
+psutil = pytest.importorskip("psutil", reason="psutil comes with dask, which is an extra")
 
 ACCURACY = 1e-7
 BACKENDS = ["threading", "loky", "dask"]

@@ -9,6 +9,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from mutations import wrong_trees
 
 import cellsolve as cs
 from cellsolve import verify_cones
@@ -87,15 +88,6 @@ def good(tmp_path_factory):
     return X, y, certificate, path
 
 
-def _subtree(tree, start):
-    """Where the tree that starts there ends."""
-    open_, place = 1, start
-    while open_:
-        open_ += 1 if tree[place] else -1
-        place += 1
-    return place
-
-
 def test_a_file_is_the_proof(good):
     X, y, certificate, path = good
     again = cs.Certificate.load(path)
@@ -113,23 +105,7 @@ def test_a_file_is_the_proof(good):
 def test_wrong_trees_are_refused(good, exact, monkeypatch):
     X, y, certificate, _ = good
     monkeypatch.setattr(verify_cones, "MOST_EXACT", 10**9 if exact else 0)
-    tree = certificate.tree
-    rng = np.random.default_rng(0)
-    splits = np.flatnonzero(np.frombuffer(tree, np.uint8))
-    wrong = {
-        "cut off": tree[:-1],
-        "half": tree[: len(tree) // 2],
-        "empty": b"",
-        "longer": tree + b"\0",
-        "no such edge": tree[: splits[0]] + b"\x04" + tree[splits[0] + 1 :],
-        "all leaves": b"\0" * 16,
-        "no bytes": list(tree),
-        "text": tree.decode("latin1"),
-    }
-    for k in rng.choice(len(tree), 6, replace=False):
-        wrong[f"a cone is missing at {k}"] = tree[:k] + tree[k + 1 :]
-    largest = max(splits, key=lambda k: _subtree(tree, k) - k)
-    wrong["a large part is said to be proven"] = tree[:largest] + b"\0" + tree[_subtree(tree, largest) :]
+    wrong = wrong_trees(certificate.tree, 16, 6, np.random.default_rng(0))
     for name, mutant in wrong.items():
         assert not replace(certificate, tree=mutant).check(X, y).ok, name
     for scales in [(), (0, 0), (0, 0, 0.5), (0, 0, True), (0, 0, 10**6), "abc", None]:

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from mutations import wrong_trees
 
 import cellsolve as cs
 from cellsolve import verify_cones
@@ -72,36 +73,13 @@ def good():
     return X, y, certificate
 
 
-def _subtree(tree, start):
-    """Where the tree that starts there ends."""
-    open_, place = 1, start
-    while open_:
-        open_ += 1 if tree[place] else -1
-        place += 1
-    return place
-
-
 @pytest.mark.parametrize("exact", [True, False])
 def test_wrong_trees_are_refused(good, exact, monkeypatch, tmp_path):
     X, y, certificate = good
     monkeypatch.setattr(verify_cones, "MOST_EXACT", 10**9 if exact else 0)
     certificate.save(tmp_path / "proof.json")
     assert cs.Certificate.load(tmp_path / "proof.json").check(X, y).ok
-    tree = certificate.tree
-    rng = np.random.default_rng(0)
-    splits = np.flatnonzero(np.frombuffer(tree, np.uint8))
-    wrong = {
-        "cut off": tree[:-1],
-        "half": tree[: len(tree) // 2],
-        "longer": tree + b"\0",
-        "twice, as one output's": tree + tree,
-        "no such edge": tree[: splits[0]] + b"\x04" + tree[splits[0] + 1 :],
-        "all leaves": b"\0" * 8,
-    }
-    for k in rng.choice(len(tree), 4, replace=False):
-        wrong[f"a cone is missing at {k}"] = tree[:k] + tree[k + 1 :]
-    largest = max(splits, key=lambda k: _subtree(tree, k) - k)
-    wrong["a large part is said to be proven"] = tree[:largest] + b"\0" + tree[_subtree(tree, largest) :]
+    wrong = wrong_trees(certificate.tree, 8, 4, np.random.default_rng(0))
     for name, mutant in wrong.items():
         assert not replace(certificate, tree=mutant).check(X, y).ok, name
 
