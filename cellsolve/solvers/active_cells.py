@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellsolve.certificate import relative_gap
 from cellsolve.problem import Problem
 from cellsolve.solution import Status
 from cellsolve.solvers.cell_master import CellMaster
@@ -49,19 +48,14 @@ def solve_active_cells(problem: Problem, oracle, options: Options) -> Outcome:
         first = generate(problem, master, oracle.ascents or oracle, *run, patience=UNTIL, start=first)
         if first.stopped or first.status is Status.OPTIMAL:
             return first
-        if not _tight(problem, first):
+        if first.share(problem) > TIGHT:
             neurons.add(first.solution.theta, first.solution.weights)
             main, other = neurons, master
     outcome = generate(problem, main, oracle, *run, start=first)
-    gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
-    if outcome.status is not Status.STALLED or gap <= options.asked or options.budget.spent:
+    if not outcome.falls_short(problem, options.asked) or options.budget.spent:
         return outcome
     # the convex solver came to its end on this program; the other one has another end
-    if isinstance(other, GramMaster) and _tight(problem, outcome):
+    if isinstance(other, GramMaster) and outcome.share(problem) <= TIGHT:
         other = ConicMaster(problem)
     other.add(outcome.solution.theta, outcome.solution.weights)
     return better(problem, outcome, generate(problem, other, oracle, *run))
-
-
-def _tight(problem: Problem, outcome: Outcome) -> bool:
-    return outcome.objective <= TIGHT * problem.objective_of(np.zeros_like(problem.targets), 0.0)

@@ -86,6 +86,15 @@ class Outcome:
         """Whether the run was cut short from outside, so that nothing may follow it."""
         return self.status in (Status.INTERRUPTED, Status.TIME_LIMIT)
 
+    def share(self, problem: Problem) -> float:
+        """Its objective, as a share of that of zero: where it is small, inner products lose the digits of the rest."""
+        return self.objective / problem.objective_of(np.zeros_like(problem.targets), 0.0)
+
+    def falls_short(self, problem: Problem, tol: float) -> bool:
+        """Whether the run came to its end above `tol`, by itself: another program may have another end."""
+        gap = relative_gap(self.objective, self.lower_bound, problem.scale)
+        return self.status is Status.STALLED and gap > tol
+
     @property
     def bound(self) -> tuple[float, Array, float, bytes | None]:
         """The lower bound, and what proves it."""

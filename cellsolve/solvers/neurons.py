@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellsolve.certificate import relative_gap
 from cellsolve.data import Array
 from cellsolve.problem import Problem
-from cellsolve.solution import Status
 from cellsolve.solvers.conic_master import ConicMaster
 from cellsolve.solvers.generation import Outcome, better, generate
 from cellsolve.solvers.gram_master import GramMaster
@@ -35,7 +33,7 @@ def solve_neurons(problem: Problem, oracle, options: Options) -> Outcome:
     first = first_network(problem, oracle, options)
     if first is not None and first.stopped:
         return first
-    if isinstance(master, GroupMaster) and (first is None or _tight(problem, first)):
+    if isinstance(master, GroupMaster) and (first is None or first.share(problem) <= TIGHT):
         master = ConicMaster(problem)
     start = options.start if first is None else first.solution
     if start is not None:
@@ -44,16 +42,11 @@ def solve_neurons(problem: Problem, oracle, options: Options) -> Outcome:
         master.add(interpolating_neurons(problem, master, np.random.default_rng(options.random_state)))
     run = options.budget, options.tol, options.report
     outcome = generate(problem, master, oracle, *run, start=first)
-    gap = relative_gap(outcome.objective, outcome.lower_bound, problem.scale)
-    if isinstance(master, GramMaster) and outcome.status is Status.STALLED and gap > options.asked:
+    if isinstance(master, GramMaster) and outcome.falls_short(problem, options.asked) and not options.budget.spent:
         exact = ConicMaster(problem)  # inner products came to their end
         exact.add(outcome.solution.theta)
         outcome = better(problem, outcome, generate(problem, exact, oracle, *run))
     return outcome
-
-
-def _tight(problem: Problem, outcome: Outcome) -> bool:
-    return outcome.objective <= TIGHT * problem.objective_of(np.zeros_like(problem.targets), 0.0)
 
 
 def interpolating_neurons(problem: Problem, master: NeuronMaster, rng: np.random.Generator) -> Array:
