@@ -19,6 +19,7 @@ from numba import njit
 
 from cellsolve.oracles.kernels import copy, fill
 from cellsolve.oracles.norm_kernels import toward
+from cellsolve.oracles.point_kernels import bend, dot_positive, majorant, narrow
 from cellsolve.oracles.round_kernels import CORRAL, prove_round, record
 
 #: kinds of potentials: ||theta||_2, ||M theta||_2 and ||M theta||_1 with one M for all cells, label noise, the same
@@ -31,20 +32,23 @@ DEPTH = 1500
 
 def workspace(n: int, D: int, m: int, kind: int, room: int):
     """Arrays for `search_cone`, allocated here because numba would compile each allocation: lists, stack, vectors."""
-    points = np.empty(room, np.int32), np.empty((room, D))
+    points = np.empty(room, np.int32), np.empty((D, room))
     moments = np.zeros((DEPTH if kind >= LABEL_NOISE else 1, D, D))
     sums = np.empty((DEPTH, D, m))
     cones = np.empty((DEPTH, D, D)), np.empty((DEPTH, D, D)), sums, moments, np.empty((DEPTH, 3))
     links = np.empty((DEPTH, 4), np.int64)
-    here = np.empty((D, D)), np.empty((D, D)), np.empty((D, D)), np.empty((D, D))
-    vectors = np.empty((12, D)), np.empty(3), np.empty((D, m)), np.empty(n), np.empty(n)
-    outputs = np.empty(m), np.empty((D, m)), np.empty(D), np.empty(D), np.empty(D)
+    here = np.empty((D, D)), np.empty((D, D)), np.empty((D, D))
+    vectors = np.empty((12, D)), np.empty(3), np.empty((D, m))
+    lists = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n, np.uint32)
+    outputs = np.empty(m), np.empty((D, m)), np.empty(D), np.empty(D), np.empty(D), np.empty((m, n))
     most = CORRAL + D
+    square = np.empty((D + 1, D + 1)), np.zeros((D + 1, D + 1)), np.empty(D + 1)
     corral = (
         *(np.empty((CORRAL, D)), np.empty((most, D + 1)), np.empty(most)),
-        *(np.zeros(D + 1), np.empty(D + 1), np.empty(D), np.empty(D)),
+        *(np.zeros(D + 1), np.empty(D + 1), np.empty(D), np.empty(D), np.empty(D)),
+        (np.empty(D + 1, np.int64), np.empty(most, np.bool_), *square),
     )
-    return points, cones, links, here, vectors, outputs, corral
+    return points, cones, links, here, vectors, lists, outputs, corral
 
 
 @njit(cache=True, nogil=True)
@@ -83,33 +87,24 @@ def _support(kind, M, theta, moment, loose, n, g):
 
 
 @njit(cache=True, nogil=True)
-def _evaluate(lifted, alpha, kind, M, sizes, V, Z, idx, lo, hi, mu, base, moment, energy, theta, concave, loose, g):
+def _evaluate(lifted, kind, M, sizes, idx, undecided, V, mu, base, moment, energy, theta, concave, loose, g):
     """Return what `_support` gives, phi and w at theta = sum mu_k v_k; fill theta, g and what is concave."""
+    Z, lo, hi, along, z, taken = undecided
     n, D = lifted.shape
+    value = majorant(Z, lo, hi, along, mu, z, taken, concave)
     for c in range(D):
         theta[c] = 0.0
         for k in range(D):
             theta[c] += mu[k] * V[k, c]
-    fill(loose, 0.0)
-    fill(concave, 0.0)
-    value = 0.0
-    for k in range(D):
-        value += mu[k] * base[k]
-    for q in range(lo, hi):
-        z = 0.0
-        for k in range(D):
-            z += mu[k] * Z[q, k]
-        if z <= 0.0:
-            continue
-        i = idx[q]
-        value += alpha[i] * z
-        if alpha[i] < 0.0:
-            for c in range(D):
-                concave[c] += alpha[i] * lifted[i, c]
-        if kind >= LABEL_NOISE:
-            energy += sizes[i] ** 2
-            for c in range(D):
-                loose[c] += z * lifted[i, c]
+        value += mu[c] * base[c]
+    if kind >= LABEL_NOISE:
+        fill(loose, 0.0)
+        for q in range(hi - lo):
+            if z[q] > 0.0:
+                i = idx[lo + q]
+                energy += sizes[i] ** 2
+                for c in range(D):
+                    loose[c] += z[q] * lifted[i, c]
     w = _support(kind, M, theta, moment, loose, n, g)
     return w, value, w * 2.0 * np.sqrt(energy / n) if kind == FULL_LABEL_NOISE else w
 
@@ -132,20 +127,9 @@ def _beyond(V, radius):
 
 
 @njit(cache=True, nogil=True)
-def _edge(V, Z, idx, lo, hi, alpha, t, bend, mu, both_kinds):
-    """The edge on which phi bends most: convex points, concave points, and t times the bend of the length."""
+def _edge(V, Z, lo, hi, weights, t, mu, in_length):
+    """The edge on which phi bends most: the points lo:hi by their weights, and t times the bend of the length."""
     D = len(V)
-    for i in range(D):
-        fill(bend[i], 0.0)
-    for q in range(lo, hi):
-        size = alpha[idx[q]]
-        if size < 0.0 and not both_kinds:
-            continue
-        size = abs(size)
-        for i in range(D):
-            for j in range(i):
-                if Z[q, i] * Z[q, j] < 0.0:
-                    bend[i, j] += size * min(abs(Z[q, i]), abs(Z[q, j]))
     total = 0.0
     for i in range(D):
         total += mu[i]
@@ -157,8 +141,8 @@ def _edge(V, Z, idx, lo, hi, alpha, t, bend, mu, both_kinds):
                 one += V[i, c] * V[i, c]
                 two += V[j, c] * V[j, c]
                 both += (V[i, c] + V[j, c]) * (V[i, c] + V[j, c])
-            value = bend[i, j] + t * (np.sqrt(one) + np.sqrt(two) - np.sqrt(both))
-            if not both_kinds:
+            value = bend(Z, lo, hi, weights, i, j) + t * (np.sqrt(one) + np.sqrt(two) - np.sqrt(both))
+            if in_length:
                 value *= 1e-2 * total + min(mu[i], mu[j])
             if value > best:
                 best, first, second = value, i, j
@@ -228,25 +212,27 @@ def search_cone(
         seen; cones and points visited; rows of `found`.
     """
     (n, D), m = lifted.shape, alpha.shape[1]
-    points, cones, links, here, vectors, outputs, corral = space
+    points, cones, links, here, vectors, lists, outputs, corral = space
     idx, Z = points
     # the stack: generators, their inverse, the sum of x~ alpha^T over active points, moments, masses (over active
     # points: sum alpha_+^2, largest alpha_+ / |x~|, sum |x~|^2), and in `links` the list of undecided points that a
     # cone shares with its sibling, with the two generators of the edge that was halved
     all_V, all_W, all_sum, all_moment, all_mass = cones
-    V, W, moment, bend = here
-    vector, mass, total, column, pull = vectors
+    V, W, moment = here
+    vector, mass, total = vectors
+    # of the points of a list: alpha along the direction, how much they count where an edge is chosen, and space
+    along, weights, low, high, fresh, keep = lists
     active, base, convex, errors, h, d_w = vector[0], vector[1], vector[2], vector[3], vector[4], vector[5]
     mu, theta, g, loose = vector[6], vector[7], vector[8], vector[9]
     concave, mean_concave = vector[10], vector[11]
-    outputs[0][0] = 1.0  # the direction of one output
+    u = outputs[0]
+    u[0] = 1.0  # the direction of one output
     for i in range(n):
         idx[i] = i
-        column[i] = pull[i] = alpha[i, 0]
         for k in range(D):
-            Z[i, k] = 0.0
+            Z[k, i] = 0.0
             for c in range(D):
-                Z[i, k] += lifted[i, c] * root[k, c]
+                Z[k, i] += lifted[i, c] * root[k, c]
     biggest = 0.0
     for i in range(n):
         biggest = max(biggest, sizes[i])
@@ -284,37 +270,27 @@ def search_cone(
             return t, best, nodes, work, count, -1
 
         # which points are still undecided on this cone
-        end = hi
+        end = narrow(idx, Z, lo, hi, new, other, fresh, low, high, keep)
         reach, largest = mass[0], mass[1]
-        for q in range(lo, hi):
-            above = below = False
-            for k in range(D):
-                z = Z[q, k]
-                if k == new:
-                    z = 0.5 * (z + Z[q, other])
-                Z[end, k] = z
-                above |= z > 0.0
-                below |= z < 0.0
-            if not above:
+        for q in range(hi - lo):
+            if high[q] <= 0.0 or (low[q] < 0.0 and kind < LABEL_NOISE):
                 continue
-            i = idx[q]
-            high = max(upper[i], 0.0)
-            reach += high * high
-            largest = max(largest, high / sizes[i])
-            if not below:
-                for c in range(D):
-                    for j in range(m):
-                        total[c, j] += lifted[i, c] * alpha[i, j]
-                if kind >= LABEL_NOISE:
-                    mass[2] += sizes[i] ** 2
-                    mass[0] += high * high
-                    mass[1] = max(mass[1], high / sizes[i])
-                    for b in range(D):
-                        for c in range(D):
-                            moment[b, c] += lifted[i, b] * lifted[i, c]
-                continue
-            idx[end] = i
-            end += 1
+            i = idx[lo + q]
+            if kind >= LABEL_NOISE:
+                most = max(upper[i], 0.0)
+                reach += most * most
+                largest = max(largest, most / sizes[i])
+                if low[q] < 0.0:
+                    continue
+                mass[0] += most * most
+                mass[1] = max(mass[1], most / sizes[i])
+                mass[2] += sizes[i] ** 2
+                for b in range(D):
+                    for c in range(D):
+                        moment[b, c] += lifted[i, b] * lifted[i, c]
+            for c in range(D):
+                for j in range(m):
+                    total[c, j] += lifted[i, c] * alpha[i, j]
         if kind == LABEL_NOISE and np.sqrt(n * reach) * (1 + rounding) <= t:
             continue
         if kind == FULL_LABEL_NOISE and 0.5 * n * largest * (1 + rounding) <= t:
@@ -342,14 +318,17 @@ def search_cone(
                 h[k] = t * (slope - rounding * abs(slope))
             work += end - hi
             state, pick, value = toward(
-                alpha, (idx, Z, hi, end), (V, total), h, outputs, not in_length, errors, convex, column, pull
+                alpha, (idx, Z, hi, end), (V, total), h, outputs, not in_length, errors, convex, lists
             )
             if w > 0.0 and value > level * w:
                 best, t, count = record(value / w, theta, best, t, rel, count, found, ratios)
             if state == 1:
                 continue
             possible = state == 0
-        u = outputs[0]
+        else:
+            for q in range(end - hi):
+                along[q] = alpha[idx[hi + q], 0]
+                weights[q] = max(along[q], 0.0) if in_length else abs(along[q])
         for c in range(D):
             active[c] = 0.0
             for j in range(m):
@@ -358,18 +337,18 @@ def search_cone(
             base[k] = 0.0
             for c in range(D):
                 base[k] += active[c] * V[k, c]
-        for q in range(hi, end):
-            a = column[idx[q]]
-            if a > 0.0:
-                for k in range(D):
-                    convex[k] += a * max(Z[q, k], 0.0)
+        for q in range(end - hi):
+            fresh[q] = max(along[q], 0.0)
+        for k in range(D):
+            convex[k] += dot_positive(fresh, Z[k, hi:end])
+        undecided = Z, hi, end, along, low, high
         fill(d_w, 0.0)
         fill(mean_concave, 0.0)
         proven, state = False, -1
         noise = 0.0
         if in_length and possible:
             state, pick, more, best, t, count = prove_round(
-                *(lifted, column, radius > 0.0, (idx, Z, hi, end), (V, W, active, base, convex, errors)),
+                *(radius > 0.0, undecided, (V, W, active, base, convex, errors)),
                 *((level, t, rel, rounding), (best, count), (found, ratios), corral, mu, theta),
             )
             work += more
@@ -380,20 +359,18 @@ def search_cone(
         for step in range(last):
             work += end - hi
             w, value, cost = _evaluate(
-                lifted, column, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
+                lifted, kind, M, sizes, idx, undecided, V, mu, base, moment, mass[2], theta, concave, loose, g
             )
             if cost > 0.0 and value > level * cost:
                 best, t, count = record(value / cost, theta, best, t, rel, count, found, ratios)
             if kind >= LABEL_NOISE and w > 0.0:  # g is a sum over the data: its rounding, with |z| <= max |x~| for all
                 noise = max(noise, rounding * biggest * biggest / w)
             worst, pick, proven = -np.inf, 0, True
-            for c in range(D):
-                mean_concave[c] = (mean_concave[c] * step + concave[c]) / (step + 1)
             for k in range(D):
-                slope, h[k] = 0.0, base[k] + convex[k]
+                mean_concave[k] = (mean_concave[k] * step + concave[k]) / (step + 1)
+                slope, h[k] = 0.0, base[k] + convex[k] + mean_concave[k]
                 for c in range(D):
                     slope += g[c] * V[k, c]
-                    h[k] += mean_concave[c] * V[k, c]
                 d_w[k] = (d_w[k] * step + slope) / (step + 1)
                 excess = h[k] - t * stretch * d_w[k]
                 if excess + errors[k] + t * stretch * (noise + rounding * abs(d_w[k])) > 0.0:
@@ -409,13 +386,13 @@ def search_cone(
             continue
 
         # else halve an edge
-        first, second = _edge(V, Z, idx, hi, end, pull, t, bend, mu, not in_length)
+        first, second = _edge(V, Z, hi, end, weights, t, mu, in_length)
         # the worst generator may violate though no point inside did: without it the search would trace the border of
         # {phi > t w} for ever
         fill(mu, 0.0)
         mu[pick] = 1.0
         _, value, cost = _evaluate(
-            lifted, column, kind, M, sizes, V, Z, idx, hi, end, mu, base, moment, mass[2], theta, concave, loose, g
+            lifted, kind, M, sizes, idx, undecided, V, mu, base, moment, mass[2], theta, concave, loose, g
         )
         if cost > 0.0 and value > level * cost:
             best, t, count = record(value / cost, theta, best, t, rel, count, found, ratios)

@@ -51,15 +51,23 @@ def cone_residual(H, k, p, beta, residual):
     D = H.shape[1]
     fill(beta, 0.0)
     copy(residual, p)
+    space = np.empty(D, np.int64), np.zeros(k, np.bool_), np.empty((D, D)), np.zeros((D, D)), np.empty(D)
+    exchange(H, k, p, beta, residual, np.int64(0), space)
+    return norm(residual)
+
+
+@njit(cache=True, nogil=True)
+def exchange(H, k, p, beta, residual, count, space):
+    """Go on minimising |p + H^T beta| over beta >= 0, H the first k rows; return how many of them are passive.
+
+    Before it `count` of them are, and beta and residual are theirs; rows that were appended to H since then are at
+    zero. `space` is kept between calls, with no row used before the first.
+    """
+    D = H.shape[1]
+    passive, used, Q, R, z = space
     size = norm(p)
     if size == 0.0:
-        return 0.0
-    passive = np.empty(D, np.int64)
-    used = np.zeros(k, np.bool_)
-    Q = np.empty((D, D))
-    R = np.zeros((D, D))
-    z = np.empty(D)
-    count = int(np.int64(0))  # a plain 0 is a type of its own, and what takes it would be compiled twice
+        return count
     for _ in range(20 * (k + D)):
         if count == D:
             break
@@ -123,7 +131,7 @@ def cone_residual(H, k, p, beta, residual):
         for a in range(D):
             for c in range(D):
                 residual[c] += beta[passive[a]] * H[passive[a], c]
-    return norm(residual)
+    return count
 
 
 @njit(cache=True, nogil=True)

@@ -16,11 +16,24 @@ import numpy as np
 from numba import njit
 
 from cellsolve.oracles.kernels import fill
+from cellsolve.oracles.point_kernels import dot, dot_positive, mix
 from cellsolve.potentials import UNIT
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _apart(row, shares, sides, inner, lengths):
+    """How far z is from what `shares` count of it, at most, summed with three weights."""
+    side = along = length = 0.0
+    for q in range(len(row)):
+        apart = max((1 - shares[q]) * row[q], -shares[q] * row[q])
+        side += sides[q] * apart
+        along += abs(inner[q]) * apart
+        length += lengths[q] * apart
+    return side, along, length
+
+
 @njit(cache=True, nogil=True)
-def toward(alpha, undecided, cone, costs, space, bends_too, errors, convex, column, pull):
+def toward(alpha, undecided, cone, costs, space, bends_too, errors, convex, lists):
     """Turn several outputs into one on a cone, or prove it at once.
 
     Parameters
@@ -29,15 +42,15 @@ def toward(alpha, undecided, cone, costs, space, bends_too, errors, convex, colu
     undecided, cone, costs
         idx, Z, lo, hi; V and the sum of x~ alpha^T over active points; (D,) the numbers c at the generators.
     space
-        From `workspace`.
+        The direction u, and what `workspace` has for it.
     bends_too : bool
         Whether the points where <u, alpha_i> is negative count where an edge is chosen.
     errors : (D,)
         Bounds on the rounding of |phi| at the generators.
     convex : (D,)
         d is added to it.
-    column, pull : (n,), (n,)
-        Filled with <u, alpha_i>, and with what an undecided point adds to the bend of an edge.
+    lists
+        For the undecided points: filled with <u, alpha_i> and with what a point adds to the bend of an edge; space.
 
     Returns
     -------
@@ -50,7 +63,9 @@ def toward(alpha, undecided, cone, costs, space, bends_too, errors, convex, colu
     """
     idx, Z, lo, hi = undecided
     V, total = cone
-    u, at, sizes, around, back = space
+    u, at, sizes, around, back, rows = space
+    along, weights, low, high, fresh, _ = lists
+    count = hi - lo
     D, m = total.shape
     fill(u, 0.0)
     for k in range(D):
@@ -60,13 +75,14 @@ def toward(alpha, undecided, cone, costs, space, bends_too, errors, convex, colu
                 at[k, j] += V[k, c] * total[c, j]
         for j in range(m):
             u[j] += at[k, j]
-    for q in range(lo, hi):
-        z = 0.0
-        for k in range(D):
-            z += Z[q, k]
-        if z > 0.0:
-            for j in range(m):
-                u[j] += alpha[idx[q], j] * z
+    fill(back, 1.0)
+    mix(Z, lo, hi, back, fresh)
+    chosen = idx[lo:hi]
+    for j in range(m):
+        row = rows[j]
+        for q in range(count):
+            row[q] = alpha[chosen[q], j]
+        u[j] += dot_positive(row, fresh[:count])
     size = 0.0
     for j in range(m):
         size += u[j] * u[j]
@@ -78,32 +94,28 @@ def toward(alpha, undecided, cone, costs, space, bends_too, errors, convex, colu
         u[0] = 1.0
 
     # phi is L theta, L x~ = sum of alpha_i tau_i <x~_i, x~>, but for alpha_i times at most (1 - tau_i) z or -tau_i z
-    fill(around, 0.0)
-    fill(back, 0.0)
-    fill(sizes, 0.0)
-    for q in range(lo, hi):
-        i = idx[q]
-        inner = length = high = low = 0.0
+    mix(rows, 0, count, u, along)
+    for q in range(count):
+        weights[q] = fresh[q] = low[q] = high[q] = 0.0
+    for j in range(m):
+        row, part = rows[j], u[j]
+        for q in range(count):
+            fresh[q] += row[q] * row[q]
+            weights[q] += (row[q] - along[q] * part) ** 2
+    for k in range(D):
+        row = Z[k, lo:hi]
+        for q in range(count):
+            low[q], high[q] = min(low[q], row[q]), max(high[q], row[q])
+    for q in range(count):
+        weights[q], fresh[q] = np.sqrt(weights[q]), np.sqrt(fresh[q])
+        high[q] /= high[q] - low[q]
+    for k in range(D):
+        row = Z[k, lo:hi]
+        around[k], back[k], sizes[k] = _apart(row, high, weights, along, fresh)
+        for q in range(count):
+            low[q] = high[q] * row[q]
         for j in range(m):
-            inner += u[j] * alpha[i, j]
-            length += alpha[i, j] * alpha[i, j]
-        for k in range(D):
-            high, low = max(high, Z[q, k]), max(low, -Z[q, k])
-        column[i] = inner
-        side = 0.0
-        for j in range(m):
-            side += (alpha[i, j] - inner * u[j]) ** 2
-        side, length = np.sqrt(side), np.sqrt(length)
-        pull[i] = side
-        tau = high / (high + low)
-        for k in range(D):
-            z = Z[q, k]
-            for j in range(m):
-                at[k, j] += tau * z * alpha[i, j]
-            apart = max((1 - tau) * z, -tau * z)
-            around[k] += side * apart
-            back[k] += abs(inner) * apart
-            sizes[k] += length * apart
+            at[k, j] += dot(low[:count], rows[j])
     proven, possible, share, pick, worst = True, True, 0.0, 0, -np.inf
     for k in range(D):
         inner = length = 0.0
@@ -125,11 +137,10 @@ def toward(alpha, undecided, cone, costs, space, bends_too, errors, convex, colu
         else:
             possible = False
             share = 1.0
-    for q in range(lo, hi):
-        i = idx[q]
-        pull[i] *= share
-        if bends_too or column[i] > 0.0:
-            pull[i] += abs(column[i])
+    for q in range(count):
+        weights[q] *= share
+        if bends_too or along[q] > 0.0:
+            weights[q] += abs(along[q])
     value = size
     for k in range(D):
         value -= errors[k]

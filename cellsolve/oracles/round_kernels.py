@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cellsolve.oracles.kernels import cone_residual, copy, fill
+from cellsolve.oracles.kernels import copy, exchange, fill
+from cellsolve.oracles.point_kernels import majorant
 
 #: squared cosine of the angle, about a twentieth, above which violators are neighbours
 NEIGHBOUR = 0.9975
@@ -42,7 +43,7 @@ def record(ratio, theta, best, t, rel, count, found, ratios):
 
 
 @njit(cache=True, nogil=True)
-def prove_round(lifted, alpha, free_bias, undecided, cone, limits, seen, violators, corral, mu, theta):
+def prove_round(free_bias, undecided, cone, limits, seen, violators, corral, mu, theta):
     """Prove phi <= t |theta| on the cone, phi with its convex points interpolated, or show that this cannot be done.
 
     With `free_bias` |theta| is the length without the last entry.
@@ -55,8 +56,8 @@ def prove_round(lifted, alpha, free_bias, undecided, cone, limits, seen, violato
     Parameters
     ----------
     undecided, cone, limits, seen, violators, corral
-        idx, Z, lo, hi; V, W, active, base, convex, errors; level, t, rel, rounding; best, count; found, ratios; from
-        `workspace`.
+        Z, lo, hi, alpha, and two of space; V, W, active, base, convex, errors; level, t, rel, rounding; best, count;
+        found, ratios; from `workspace`.
     mu, theta : (D,), (D,)
         Filled.
 
@@ -66,21 +67,21 @@ def prove_round(lifted, alpha, free_bias, undecided, cone, limits, seen, violato
         1: proven, 0: the interpolated phi is above t |theta| somewhere, -1: neither is seen; `pick` is the generator
         where the last G exceeds t |theta| most.
     """
-    idx, Z, lo, hi = undecided
+    Z, lo, hi, along, z, taken = undecided
     V, W, active, base, convex, errors = cone
     level, t, rel, rounding = limits
     best, count = seen
     found, ratios = violators
-    held, rows, beta, target, residual, centre, concave = corral
+    held, rows, beta, target, residual, least, centre, concave, space = corral
     D = len(V)
     costs, insist = (D - 1, INSISTENCE) if free_bias else (D, 1.0)
-    work, pick, scale = 0, 0, t
+    work, pick, scale, passive = 0, 0, t, np.int64(0)
     fill(mu, 1.0 / D)
     for m in range(CORRAL):
         work += hi - lo
-        value = size = 0.0
+        size = 0.0
         for c in range(D):
-            theta[c] = concave[c] = 0.0
+            theta[c] = 0.0
             for k in range(D):
                 theta[c] += mu[k] * V[k, c]
         for c in range(costs):
@@ -88,25 +89,14 @@ def prove_round(lifted, alpha, free_bias, undecided, cone, limits, seen, violato
         size = np.sqrt(size)
         if size == 0.0:
             return -1, pick, work, best, t, count
+        value = majorant(Z, lo, hi, along, mu, z, taken, concave)
         for k in range(D):  # less what rounding may be: beside the bias axis |theta| is small
             value += mu[k] * (base[k] - errors[k])
-        for q in range(lo, hi):
-            z = 0.0
-            for k in range(D):
-                z += mu[k] * Z[q, k]
-            if z > 0.0:
-                i = idx[q]
-                value += alpha[i] * z
-                if alpha[i] < 0.0:
-                    for c in range(D):
-                        concave[c] += alpha[i] * lifted[i, c]
         if value > level * size:
             best, t, count = record(value / size, theta, best, t, rel, count, found, ratios)
         relaxed, worst = 0.0, -np.inf
         for k in range(D):
-            top, inner = base[k] + convex[k], 0.0
-            for c in range(D):
-                top += concave[c] * V[k, c]
+            top, inner = base[k] + convex[k] + concave[k], 0.0
             for c in range(costs):
                 inner += theta[c] / size * V[k, c]
             relaxed += mu[k] * top
@@ -130,9 +120,9 @@ def prove_round(lifted, alpha, free_bias, undecided, cone, limits, seen, violato
         length = 0.0
         for c in range(D):
             held[m, c] = concave[c]
-            rows[D + m, c] = active[c] + concave[c]
+            rows[D + m, c] = active[c]
             for k in range(D):
-                rows[D + m, c] += W[k, c] * convex[k]
+                rows[D + m, c] += W[k, c] * (convex[k] + concave[k])
             if c >= costs:
                 rows[D + m, c] *= insist
             length += rows[D + m, c] ** 2
@@ -141,11 +131,14 @@ def prove_round(lifted, alpha, free_bias, undecided, cone, limits, seen, violato
             if scale == 0.0:
                 scale = 1.0
             target[D] = -scale
+            copy(residual, target)
+            fill(beta, 0.0)
+            fill(space[1], False)
         rows[D + m, D] = scale
         length = np.sqrt(length + scale * scale)
         for c in range(D + 1):
             rows[D + m, c] /= length
-        cone_residual(rows, D + m + 1, target, beta, residual)
+        passive = exchange(rows, D + m + 1, target, beta, residual, passive, space)
         total = length = 0.0
         fill(concave, 0.0)
         for j in range(m + 1):
@@ -157,20 +150,19 @@ def prove_round(lifted, alpha, free_bias, undecided, cone, limits, seen, violato
             break
         for c in range(D):
             concave[c] /= total
-            residual[c] *= scale / total
+            least[c] = residual[c] * scale / total
         for c in range(costs):
-            length += residual[c] * residual[c]
+            length += least[c] * least[c]
         length = np.sqrt(length)
         if length <= t:
             # t g with |g| <= 1: the least point, and what is missing in a direction where all generators gain
             worst = -np.inf
             for k in range(D):
-                top, inner, size = base[k] + convex[k], 0.0, 0.0
+                top, inner, size = base[k] + convex[k] + concave[k], 0.0, 0.0
                 for c in range(D):
-                    top += concave[c] * V[k, c]
                     size += V[k, c] * V[k, c]
                 for c in range(costs):
-                    inner += (residual[c] + (t - length) * centre[c]) * V[k, c]
+                    inner += (least[c] + (t - length) * centre[c]) * V[k, c]
                 worst = max(worst, top + errors[k] + t * rounding * np.sqrt(size) - inner)
             if worst <= 0.0:
                 return 1, pick, work, best, t, count
@@ -179,6 +171,6 @@ def prove_round(lifted, alpha, free_bias, undecided, cone, limits, seen, violato
         for k in range(D):
             mu[k] = 0.0
             for c in range(D):
-                mu[k] += W[k, c] * (residual[c] if c < costs else insist * residual[c]) / length
+                mu[k] += W[k, c] * (least[c] if c < costs else insist * least[c]) / length
             mu[k] = max(mu[k], 0.0)
     return -1, pick, work, best, t, count
