@@ -165,7 +165,8 @@ def _prove(claim: Claim, X: ArrayLike, y: ArrayLike, progress: Callable[[int, in
         raise Refused(f"the dual objective is below the claimed {claim.lower_bound!r}")
     statement: dict[str, Any] = {"fit_bias": bool(claim.fit_bias), "penalty": claim.penalty, "progress": progress}
     if claim.tree is not None:
-        return replay(exact, denominator, claim.supremum, points, claim.tree, claim.scales, **statement)
+        tree = claim.tree, claim.scales
+        return replay(exact, denominator, claim.supremum, points, *tree, symmetric=claim.free == "affine", **statement)
     full = bool(penalty_params.get("full", False))
     prove_supremum(exact, denominator, claim.supremum, points, full=full, **statement)
     return EXACT

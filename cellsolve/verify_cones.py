@@ -58,6 +58,7 @@ def replay(
     *,
     fit_bias: bool,
     penalty: str,
+    symmetric: bool = False,
     progress: Callable[[int, int], Any] | None = None,
 ) -> str:
     """Prove ||phi_alpha(theta)|| <= supremum w(theta) for all neurons theta, or raise Refused.
@@ -77,6 +78,9 @@ def replay(
         The orthants' generators are +-2^scales_c along axis c.
     fit_bias, penalty
         What w is, as in `cellsolve.verify.Claim`.
+    symmetric : bool
+        Whether sum_i alpha_i <theta, x~_i> = 0 for every theta. Then phi(-theta) = phi(theta), because
+        max(-z, 0) = max(z, 0) - z, and the tree has the orthants with a positive first coordinate only.
     progress : callable, optional
         Called now and then as ``progress(cones_done, cones)``.
 
@@ -90,7 +94,7 @@ def replay(
     if not isinstance(tree, (bytes, bytearray)) or not _are_scales(scales, D):
         raise Refused("the tree of cones is not one")
     signs = (1, -1) if alpha.shape[1] == 1 else (1,)
-    if D > MOST_COORDINATES or len(tree) < len(signs) << D:
+    if D > MOST_COORDINATES or len(tree) < len(signs) << (D - symmetric):
         raise Refused("the tree of cones is cut off")
     if penalty not in DUALS:
         raise Refused(f"no tree of cones proves anything of {penalty}")
@@ -100,7 +104,7 @@ def replay(
     check.far()
     cones, extra = _Reader(tree), EXTRA
     for sign in signs:
-        for axes in itertools.product((1.0, -1.0), repeat=D):
+        for axes in itertools.product((1.0,) if symmetric else (1.0, -1.0), *[(1.0, -1.0)] * (D - 1)):
             extra = _orthant(check, sign, np.diag(axes), cones, extra)
             if progress is not None:
                 progress(cones.place, len(tree))

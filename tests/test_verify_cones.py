@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from mutations import wrong_trees
+from mutations import subtree, wrong_trees
 
 import cellsolve as cs
 from cellsolve import verify_cones
@@ -99,6 +99,20 @@ def test_a_file_is_the_proof(good):
     older = {key: value for key, value in content.items() if key not in ("tree", "scales")}
     path.with_suffix(".old").write_text(json.dumps(older))
     assert cs.Certificate.load(path.with_suffix(".old")).check(X, y).ok  # over all cells
+
+
+def test_half_of_the_orthants_prove_something_with_an_affine_free_part_only():
+    X, y = _data("general", np.random.default_rng(7))
+    certificate = _solved(X, y, free="affine")[0].certificate
+    assert certificate.tree and certificate.check(X, y).ok
+    roots, place = 0, 0
+    while place < len(certificate.tree):
+        roots, place = roots + 1, subtree(certificate.tree, place)
+    assert roots == 8  # two signs, half of 2^3
+    # the bound holds with a smaller free part too, but these trees do not show it
+    smaller = replace(certificate, free="constant", rows=certificate.rows[:1])
+    assert "cut off" in smaller.check(X, y).reason
+    assert replace(smaller, tree=None, scales=()).check(X, y).ok
 
 
 @pytest.mark.parametrize("exact", [True, False])

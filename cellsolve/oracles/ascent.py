@@ -6,7 +6,7 @@ import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.oracles.ascent_kernels import climb
-from cellsolve.oracles.cone_kernels import ABSOLUTE, EUCLIDEAN, FULL_LABEL_NOISE, LABEL_NOISE, PLAIN
+from cellsolve.oracles.bound_kernels import ABSOLUTE, EUCLIDEAN, FULL_LABEL_NOISE, LABEL_NOISE, PLAIN
 from cellsolve.oracles.hinges import on_hinges
 from cellsolve.oracles.pricing import Oracle, Pricing
 from cellsolve.potentials import UNIT

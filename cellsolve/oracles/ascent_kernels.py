@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from cellsolve.boxes import active_sums
-from cellsolve.oracles.cone_kernels import ABSOLUTE, FULL_LABEL_NOISE, LABEL_NOISE
+from cellsolve.oracles.bound_kernels import ABSOLUTE, FULL_LABEL_NOISE, LABEL_NOISE
 from cellsolve.oracles.kernels import copy, fill, norm
 
 #: a step that fails is shortened, one that succeeds lengthened, by these factors

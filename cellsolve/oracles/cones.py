@@ -10,7 +10,8 @@ import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.oracles.ascent import AscentOracle
-from cellsolve.oracles.cone_kernels import PLAIN, search_cone, workspace
+from cellsolve.oracles.bound_kernels import PLAIN
+from cellsolve.oracles.cone_kernels import search_cone, workspace
 from cellsolve.oracles.pricing import Oracle, Pricing, spread
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
@@ -80,6 +81,8 @@ class ConeOracle(Oracle):
         self.ascents: AscentOracle = AscentOracle(problem, n_starts, random_state, n_jobs)
         #: cones visited by the last proof
         self.nodes = 0
+        #: of each orthant and sign the largest tree so far: what it halved, the next proof halves without a test
+        self.trees: dict[int, bytes] = {}
         lifted = problem.lifted
         n, D = lifted.shape
         self.radius = self.ascents.radius
@@ -103,7 +106,8 @@ class ConeOracle(Oracle):
         end = time.time() + max_time  # a clock that other processes have too
         self.nodes = 0
         first = wanted if self.ascents.kind == PLAIN or self.radius else max(FIRST, wanted)
-        safe = SAFE if max_time < np.inf and self.problem.lifted.shape[1] >= MANY else first
+        unsafe = max_time < np.inf and self.problem.lifted.shape[1] >= MANY and not self.trees
+        safe = SAFE if unsafe else first
         for accuracy in sorted({wanted, first, max(safe, wanted)}, reverse=True):
             search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
             search.run(end)
@@ -155,6 +159,8 @@ class _Search:
         ascents = oracle.ascents
         self.fixed = lifted, ascents.kind, ascents.M, oracle.radius, ascents.sizes, slack, oracle.rounding
         orthants = [np.diag(signs) for signs in itertools.product((1.0, -1.0), repeat=lifted.shape[1])]
+        if oracle.problem.one_facing:  # the others are their opposites, where phi and w are the same
+            orthants = orthants[: len(orthants) // 2]
         signs = (1.0, -1.0) if alpha.shape[1] == 1 else (1.0,)  # a length has no sign
         self.cones = [(sign * alpha, sign * alpha[:, 0] + room, root) for sign in signs for root in orthants]
         self.trees = [b""] * len(self.cones)
@@ -174,6 +180,8 @@ class _Search:
                 self.left -= work
                 self.nodes += nodes
                 self.trees[number] = tree
+                if len(tree) > len(self.oracle.trees.get(number, b"")):
+                    self.oracle.trees[number] = tree
                 self.theta.append(theta)
                 self.ratios.append(ratios)
                 self.proven += proven
@@ -188,13 +196,23 @@ class _Search:
                 return
             # no orthant takes most of what there is: the others are no easier
             limit = max(1, self.left // 4)
-            yield number, cone, self.fixed, self.reached, self.accuracy, limit, deadline
+            last = self.oracle.trees.get(number, b"")
+            yield number, cone, self.fixed, last, self.reached, self.accuracy, limit, deadline
 
 
 def search_orthant(
-    number: int, cone: tuple, fixed: tuple, reached: float, accuracy: float, limit: int, deadline: Deadline
+    number: int,
+    cone: tuple,
+    fixed: tuple,
+    last: bytes,
+    reached: float,
+    accuracy: float,
+    limit: int,
+    deadline: Deadline,
 ) -> tuple[int, float, int, int, bool, Array, Array, bytes]:
     """Prove one orthant of one sign to `reached`, or to the least level above it; a task that can go to any process.
+
+    `last` is the tree of an earlier proof of it.
 
     Returns
     -------
@@ -208,10 +226,11 @@ def search_orthant(
     )
     (n, D), m = lifted.shape, signed.shape[1]
     theta, ratios = np.empty((MOST, D)), np.empty(MOST)
+    known = np.frombuffer(last, np.uint8).copy()  # kernels take arrays that can be written to
     room, state = 8 * n + 1000, -1
     while state < 0:
         tree = np.empty(room, np.uint8)
-        limits = accuracy, STEPS, limit, workspace(n, D, m, kind, room), deadline.flag, theta, ratios, tree
+        limits = accuracy, STEPS, limit, workspace(n, D, m, kind, room), deadline.flag, theta, ratios, tree, known
         about = kind, M, radius, sizes, slack, rounding
         answer = search_cone(lifted, signed, upper, root, *about, reached, *limits)
         level, _, nodes, work, count, state = answer

@@ -162,3 +162,31 @@ def test_500_random_dual_vectors_beside_every_cell():
         n = int(rng.integers(1, 26 if d < 4 else 13))
         problem = _problem(rng, n, d, penalty, free, bias, grid=bool(k % 3 == 0 and d < 3))
         _compare(problem, _alpha(problem, rng))
+
+
+@pytest.mark.parametrize(("penalty", "free", "bias"), CONTINUOUS)
+def test_a_proof_goes_on_from_the_last_ones_cones(penalty, free, bias):
+    """What was halved for another dual vector, or was left when time ran out, is halved again, and proves as much."""
+    rng = np.random.default_rng(11)
+    problem = _problem(rng, 20, 2, penalty, free, bias)
+    alpha = _alpha(problem, rng)
+    other = problem.dual_candidate(alpha + 0.05 * np.abs(alpha).max() * rng.standard_normal(alpha.shape))
+    warm, cold = ConeOracle(problem, ACCURACY), ConeOracle(problem, ACCURACY)
+    warm.price(other, 0.0)
+    assert any(max(tree) > 0 for tree in warm.trees.values())
+    warm.trees = {number: tree[: len(tree) // 2] if number % 2 else tree for number, tree in warm.trees.items()}
+    again, fresh = warm.price(alpha, 0.0), cold.price(alpha, 0.0)
+    assert again.exhaustive and fresh.exhaustive
+    assert again.supremum == pytest.approx(fresh.supremum, rel=3 * ACCURACY)
+    assert again.ratios[0] == pytest.approx(fresh.ratios[0], rel=3 * ACCURACY)
+
+
+def test_an_affine_free_part_needs_half_of_the_orthants():
+    rng = np.random.default_rng(5)
+    sizes = {}
+    for free in ("constant", "affine"):
+        problem = _problem(rng, 15, 2, free=free)
+        oracle = ConeOracle(problem, ACCURACY)
+        oracle.price(problem.dual_candidate(_alpha(problem, rng)), 0.0)
+        sizes[free] = len(oracle.trees)
+    assert sizes == {"constant": 16, "affine": 8}
