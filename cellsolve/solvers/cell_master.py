@@ -125,14 +125,15 @@ class CellMaster:
         D = self.problem.lifted.shape[1]
         for _ in range(ROUNDS):
             t, coefficients, alpha, forces, slacks = self._program(max_time)
-            products = (t @ self.directions.T) * np.where(self.patterns, 1.0, -1.0)
             sizes = np.linalg.norm(t, axis=1)
             live = np.flatnonzero(sizes > ZERO * sizes.sum())
             new = 0
             for k in live:
-                wrong = np.flatnonzero(products[k] < -OUTSIDE * sizes[k])
+                products = self.directions @ t[k]
+                products = np.where(self.patterns[k], products, -products)
+                wrong = np.flatnonzero(products < -OUTSIDE * sizes[k])
                 wrong = np.setdiff1d(wrong, self.rows[k], assume_unique=True)
-                wrong = wrong[np.argsort(products[k, wrong])[: ROWS * D]]
+                wrong = wrong[np.argsort(products[wrong])[: ROWS * D]]
                 self.rows[k] = np.concatenate([self.rows[k], wrong])
                 new += len(wrong)
             if not new:

@@ -21,7 +21,7 @@ from cellsolve.solvers.conic import MasterSolution, SolverFailure
 from cellsolve.solvers.polish import can_polish, polish
 
 #: when two neurons are tried as one, the most daring first: drops below the bound, relative to it, and distances of
-#: directions, for contact sets that are more than points (`slope`)
+#: directions, for contact sets that are more than points (`slope`), where no drop alone will do
 TRIALS = ((1e-2, 2.0), (1e-3, 2.0), (1e-4, 2.0), (1e-5, 2.0), (1e-6, 2.0), (1e-7, 2.0), (1e-4, 1e-2), (1e-6, 1e-4))
 #: the same for no more than what a convex solver leaves
 CAREFUL = ((1e-7, 2.0),)
@@ -82,7 +82,7 @@ def gather(
     best, least = None, np.inf
     room = max(solution.residual(problem), MET * np.abs(problem.targets).max())
     for drop, distance in trials:
-        if left() <= 0:
+        if left() <= 0 or (best is not None and distance < trials[0][1]):
             break
         found = _gathered(problem, solution, alpha, drop, distance, min(objective, least) + allowed, left)
         if found is None:

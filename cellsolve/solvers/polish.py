@@ -73,6 +73,8 @@ class _System:
         self.size = ends[-1]
         self.parts = list(zip(self.roots, self.slices, strict=True))
         self._last: tuple[Array, Array] | None = None
+        #: <t_k, x> of every neuron and point, not negative in its cell
+        self.inside = self._products(z)
 
     @classmethod
     def of(cls, problem: Problem, solution: MasterSolution) -> _System:
@@ -112,8 +114,10 @@ class _System:
                 keep = sizes > LIGHT * sizes.sum()
                 return self._without(keep).solve(left) if keep.any() else None
             step, alpha = self._newton(sizes)
-            length = self._longest(step)
+            moves = self._products(step)
+            length = self._longest(moves)
             self.z = self.z + length * step
+            self.inside += length * moves
             stopped = 0 if length == 1.0 else stopped + 1
             change = np.abs(step).max() / max(np.abs(self.z).max(), 1e-300)
             if length == 1.0 and (change <= 1e-15 or (change < 1e-9 and change >= last)):
@@ -153,12 +157,14 @@ class _System:
             self._last = curvature, self.J.T @ (curvature[:, None] * self.J)
         return self._last[1]
 
-    def _longest(self, step: Array) -> float:
+    def _longest(self, moves: Array) -> float:
         """The longest step up to 1 that keeps every neuron in its cell and on its side of zero."""
-        now, then = (self._neurons(vector) @ self.points.T * self.patterns for vector in (self.z, step))
-        falls = then < 0
-        length = float((now[falls].clip(min=0.0) / -then[falls]).min(initial=1.0))
+        falls = moves < 0
+        length = float((self.inside[falls].clip(min=0.0) / -moves[falls]).min(initial=1.0))
         return length if length >= 1.0 else 0.95 * length
+
+    def _products(self, vector: Array) -> Array:
+        return np.asarray(self._neurons(vector) @ self.points.T * self.patterns)
 
     def _neurons(self, vector: Array) -> Array:
         """The neurons (K, D), in whitened coordinates, of a vector over the faces."""
