@@ -34,9 +34,11 @@ CLIMBED = 300
 ROUGH = 0.2
 #: accuracy of a first search where a close one may take long: it finds what violates first
 FIRST = 1e-4
-#: accuracy that is proven before the one that is wanted where time is limited and there are so many coordinates: the
-#: wanted one may never be reached, and takes some four times as long
-SAFE, MANY = 0.1, 6
+#: coordinates from which a proof takes much longer than a round: once there is one, others stop where they find what
+#: violates, and the next goes on there
+MANY = 6
+#: accuracy that is proven first with so many, where time is limited: the wanted one may never be reached
+SAFE = 0.1
 #: largest D that branch and bound is tried for: it starts from 2^D orthants, and the visits grow faster than that
 MOST_COORDINATES = 8
 
@@ -83,6 +85,8 @@ class ConeOracle(Oracle):
         self.nodes = 0
         #: of each orthant and sign the largest tree so far: what it halved, the next proof halves without a test
         self.trees: dict[int, bytes] = {}
+        #: whether a proof has ended, and the orthant that the next one begins with
+        self.proven, self.turn = False, 0
         lifted = problem.lifted
         n, D = lifted.shape
         self.radius = self.ascents.radius
@@ -106,7 +110,7 @@ class ConeOracle(Oracle):
         end = time.time() + max_time  # a clock that other processes have too
         self.nodes = 0
         first = wanted if self.ascents.kind == PLAIN or self.radius else max(FIRST, wanted)
-        unsafe = max_time < np.inf and self.problem.lifted.shape[1] >= MANY and not self.trees
+        unsafe = max_time < np.inf and self.problem.lifted.shape[1] >= MANY and not self.proven
         safe = SAFE if unsafe else first
         for accuracy in sorted({wanted, first, max(safe, wanted)}, reverse=True):
             search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
@@ -115,6 +119,7 @@ class ConeOracle(Oracle):
             theta += search.theta
             ratios += search.ratios
             finished = search.finished
+            self.proven |= finished
             if finished and search.reached < supremum:
                 supremum, tree = search.reached * (1 + 4 * UNIT), b"".join(search.trees)
             violated = level > 0 and any((values > max(level, best)).any() for values in search.ratios)
@@ -164,6 +169,7 @@ class _Search:
         signs = (1.0, -1.0) if alpha.shape[1] == 1 else (1.0,)  # a length has no sign
         self.cones = [(sign * alpha, sign * alpha[:, 0] + room, root) for sign in signs for root in orthants]
         self.trees = [b""] * len(self.cones)
+        self.hasty = oracle.proven and lifted.shape[1] >= MANY
 
     @property
     def finished(self) -> bool:
@@ -172,7 +178,7 @@ class _Search:
 
     def run(self, end: float) -> None:
         """Search, until the clock is at `end` at the latest."""
-        deadline = Deadline(end)
+        deadline, wanted = Deadline(end), self.reached
         try:
             for answer in outcomes(self.oracle.n_jobs, search_orthant, self._tasks(deadline), "threads"):
                 number, reached, nodes, work, proven, theta, ratios, tree = answer
@@ -185,19 +191,21 @@ class _Search:
                 self.theta.append(theta)
                 self.ratios.append(ratios)
                 self.proven += proven
-                if not proven:
+                if not deadline.passed and (not proven or (self.hasty and self.reached > wanted)):
+                    self.oracle.turn = number
                     deadline.set()
         finally:
             deadline.set()  # threads may still be at work
 
     def _tasks(self, deadline: Deadline) -> Iterator[tuple]:
-        for number, cone in enumerate(self.cones):
+        first = self.oracle.turn
+        for number in (*range(first, len(self.cones)), *range(first)):
             if deadline.passed:
                 return
             # no orthant takes most of what there is: the others are no easier
             limit = max(1, self.left // 4)
             last = self.oracle.trees.get(number, b"")
-            yield number, cone, self.fixed, last, self.reached, self.accuracy, limit, deadline
+            yield number, self.cones[number], self.fixed, last, self.reached, self.accuracy, limit, deadline
 
 
 def search_orthant(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cellsolve import LabelNoise, Problem, solve
 from cellsolve.cells import enumerate_lifted
+from cellsolve.oracles import cones
 from cellsolve.oracles.cones import FLOOR, ROUGH, ConeOracle
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
 
@@ -190,3 +191,25 @@ def test_an_affine_free_part_needs_half_of_the_orthants():
         oracle.price(problem.dual_candidate(_alpha(problem, rng)), 0.0)
         sizes[free] = len(oracle.trees)
     assert sizes == {"constant": 16, "affine": 8}
+
+
+def test_with_many_coordinates_a_proof_stops_at_what_violates_and_the_next_goes_on_there(monkeypatch):
+    monkeypatch.setattr(cones, "MANY", 3)
+    rng = np.random.default_rng(2)
+    problem = _problem(rng, 25, 2)
+    alpha = _alpha(problem, rng)
+    every = ExhaustiveOracle(problem, enumerate_lifted(problem.lifted, max_cells=10**6)).price(alpha, 0.0)
+    oracle = ConeOracle(problem, ACCURACY)
+    first = oracle.price(alpha, every.supremum, max_time=1e3)
+    assert first.exhaustive and oracle.proven and first.supremum <= every.supremum * (1 + 3 * ACCURACY)
+
+    stopped = cones._Search(oracle, alpha, None, 0.5 * every.supremum, ACCURACY, 0.5 * every.supremum)
+    stopped.run(np.inf)
+    found = np.concatenate(stopped.ratios)
+    assert not stopped.finished and found.max() > 0.5 * every.supremum
+    assert 0 < stopped.proven < len(stopped.cones)
+
+    whole = cones._Search(oracle, alpha, None, every.supremum, ACCURACY, every.supremum * (1 + ACCURACY))
+    assert next(whole._tasks(cones.Deadline(np.inf)))[0] == oracle.turn
+    whole.run(np.inf)
+    assert whole.finished and all(whole.trees)
