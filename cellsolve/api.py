@@ -80,11 +80,11 @@ def solve(
         Relative gap to stop at, 1e-6 by default.
     max_time : float, optional
         Seconds, after which the best network so far is returned with the bound proven so far; the one program of
-        "all_cells" is not stopped.
+        "all_cells" is not stopped. With 9 to 12 coordinates they are spent on the bound, which is crude without them.
     max_cells : int, optional
         Up to this number of cells all of them are listed, to prove bounds with. Above it branch and bound proves them
-        for at most 8 coordinates (biases count as one), but not for label noise of several outputs; nothing else
-        does, and "all_cells" refuses.
+        for at most 8 coordinates (biases count as one), and comes closer for at most 12 with a `max_time`, but not for
+        label noise of several outputs; nothing else does, and "all_cells" refuses.
     solver : {"CLARABEL", "ECOS", "SCS"}
         Convex solver of "all_cells".
     n_jobs : int, optional
@@ -207,7 +207,8 @@ def path(
     budget = Budget(seconds(max_time))
     problem = _any_lam(X, y, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     _, method = _choose(options.get("method", "auto"), problem)
-    oracle = _oracle(Frame.of(problem).inside, method, **_oracle_options(options))
+    limited = max_time is not None
+    oracle = _oracle(Frame.of(problem).inside, method, **_oracle_options(options), limited=limited)
     if lams is None:
         n_lams, lam_min_ratio = count(n_lams, "n_lams"), positive(lam_min_ratio, "lam_min_ratio", 1.0)
         if lam_min_ratio > 1:
@@ -373,6 +374,7 @@ def _solve(
             n_jobs=n_jobs,
             random_state=random_state,
             progress=progress,
+            limited=max_time is not None,
         )
     with reporter(progress, units) as report:
         options = Options(
@@ -435,7 +437,7 @@ def _solve_until(
 
 
 def _oracle(
-    inside: Problem, method: Method, *, tol=None, max_cells=None, n_jobs=None, random_state=None, progress=False
+    inside: Problem, method: Method, *, tol=None, max_cells=None, n_jobs=None, random_state=None, **rest
 ) -> Oracle:
     return choose_oracle(
         inside,
@@ -444,7 +446,7 @@ def _oracle(
         accuracy=ACCURACY * positive(tol, "tol", TOL),
         n_jobs=jobs(n_jobs),
         random_state=seed(random_state),
-        progress=progress,
+        **rest,
     )
 
 

@@ -31,7 +31,7 @@ _SENTENCES = {
     Status.OPTIMAL: "The gap is proven to be at most tol.",
     Status.UNPROVEN: (
         "No better neuron was found, but not every cell was looked at: the gap is what is proven so far. "
-        "Fewer rows, or a larger max_cells, allow a proof."
+        "Fewer rows, or a larger max_cells, allow a proof; with up to 12 coordinates a max_time allows a better bound."
     ),
     Status.STALLED: (
         "The gap stopped shrinking above tol, or an interpolant still misses the data, at the accuracy of the convex "

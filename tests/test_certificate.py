@@ -274,7 +274,7 @@ def test_time_limit_and_interrupt_return_what_is_proven(monkeypatch):
 
 
 def test_above_max_cells_the_answer_is_honest(monkeypatch):
-    monkeypatch.setattr("cellsolve.oracles.choice.MOST_COORDINATES", 2)  # nothing but ascents is left
+    monkeypatch.setattr("cellsolve.oracles.choice.PROVABLE", 2)  # nothing but ascents is left
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((25, 2)), rng.standard_normal(25)
     proven = cs.solve(X, y, lam=0.02)

@@ -157,7 +157,7 @@ def test_budget_and_many_cells_warn_of_nothing(regression, monkeypatch):
     X, y = regression
     stopped = CellRegressor(lam=1e-3, max_time=0).fit(X, y)
     assert stopped.solution_.status == "time_limit" and stopped.n_iter_ == 1
-    monkeypatch.setattr("cellsolve.oracles.choice.MOST_COORDINATES", 2)  # nothing but ascents is left
+    monkeypatch.setattr("cellsolve.oracles.choice.PROVABLE", 2)  # nothing but ascents is left
     heuristic = CellRegressor(lam=0.02, max_cells=10, tol=1e-3, random_state=0).fit(X, y)
     assert heuristic.solution_.status == "unproven"
     assert heuristic.solution_.objective <= 1.01 * solve(X, y, lam=0.02).objective

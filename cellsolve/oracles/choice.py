@@ -7,7 +7,7 @@ from typing import Any
 from cellsolve.cells import enumerate_lifted
 from cellsolve.cells.counting import count_if_affordable, general_position
 from cellsolve.oracles.ascent import AscentOracle
-from cellsolve.oracles.cones import MOST_COORDINATES, ConeOracle, can_prove
+from cellsolve.oracles.cones import MOST_COORDINATES, PROVABLE, ConeOracle, can_prove
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
 from cellsolve.oracles.families import length_coordinates
 from cellsolve.oracles.pricing import Oracle
@@ -24,11 +24,12 @@ def choose_oracle(
     n_jobs: int | None = None,
     random_state: Any = None,
     progress: bool = False,
+    limited: bool = False,
 ) -> Oracle:
     """Return the oracle for a normalized problem: every cell where there are at most `limit`, else the cones.
 
     Where there are too many coordinates for the cones too, or several outputs under label noise, it is the one that
-    proves nothing.
+    proves nothing. With `limited` time there may be more coordinates: all of it may be spent on the bound.
 
     Raises
     ------
@@ -49,6 +50,6 @@ def choose_oracle(
         raise ValueError(
             f"X has {number}, and method 'all_cells' takes max_cells={limit}; use method='auto', or fewer rows."
         )
-    if D <= MOST_COORDINATES and can_prove(problem):
+    if D <= (MOST_COORDINATES if limited else PROVABLE) and can_prove(problem):
         return ConeOracle(problem, accuracy, random_state=random_state, n_jobs=n_jobs)
     return AscentOracle(problem, random_state=random_state, n_jobs=n_jobs)

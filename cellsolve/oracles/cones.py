@@ -19,13 +19,15 @@ from cellsolve.tasks import Deadline, outcomes
 
 #: steps of Frank and Wolfe on a cone: six close most cones that can be closed (docs/oracle.md)
 STEPS = 6
-#: point visits that a proof may take by default: about a minute
+#: point visits that a proof may take where no time is given: a minute or two
 MAX_WORK = 5_000_000_000
+#: point visits that no search makes
+UNLIMITED = 2**62
 #: a supremum below this share of the crude bound is not told from rounding
 FLOOR = 1e-10
-#: directions that ascents start from where there are three coordinates, and four times as many for every further one:
-#: the proofs that they spare take longer still
-STARTS = 50
+#: directions that ascents start from where there are three coordinates, and four times as many for each of three
+#: more: the proofs that they spare take longer still
+STARTS, FURTHER = 50, 3
 #: neurons that one orthant may report
 MOST = 1000
 #: of all of them, those that are climbed from
@@ -37,10 +39,14 @@ FIRST = 1e-4
 #: coordinates from which a proof takes much longer than a round: once there is one, others stop where they find what
 #: violates, and the next goes on there
 MANY = 6
-#: accuracy that is proven first with so many, where time is limited: the wanted one may never be reached
-SAFE = 0.1
-#: largest D that branch and bound is tried for: it starts from 2^D orthants, and the visits grow faster than that
-MOST_COORDINATES = 8
+#: accuracies that are proven first with so many, each from the cones of the last: the wanted one may never be reached.
+#: With more coordinates than `PROVABLE` a step takes some four times as long as the one before, with fewer half of that
+LADDER = (8.0, 4.0, 2.8, 2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.1)
+#: D up to which any accuracy may be proven
+PROVABLE = 8
+#: largest D that branch and bound is tried for where time is limited, so that it is known what the bound may cost: to
+#: look at 2^D orthants once takes seconds
+MOST_COORDINATES = 12
 
 
 def can_prove(problem: Problem) -> bool:
@@ -60,7 +66,7 @@ class ConeOracle(Oracle):
     random_state, n_jobs
         As for `AscentOracle`; the orthants are tasks, which joblib may be told to take elsewhere.
     max_work : int
-        Point visits after which a proof is given up, and the crude bound is what is left.
+        Point visits after which a search of no limited time is given up, and the last bound is what is left.
     """
 
     proves = True
@@ -77,18 +83,18 @@ class ConeOracle(Oracle):
             raise ValueError("branch and bound over cones takes label noise with one output only.")
         self.problem = problem
         self.accuracy = accuracy
-        self.max_work = max_work
         self.n_jobs = n_jobs
-        n_starts = STARTS * 4 ** max(problem.lifted.shape[1] - 3, 0)
-        self.ascents: AscentOracle = AscentOracle(problem, n_starts, random_state, n_jobs)
         #: cones visited by the last proof
         self.nodes = 0
         #: of each orthant and sign the largest tree so far: what it halved, the next proof halves without a test
         self.trees: dict[int, bytes] = {}
-        #: whether a proof has ended, and the orthant that the next one begins with
-        self.proven, self.turn = False, 0
+        #: the level last asked for, the best accuracy of a search that has ended, the orthant that the next begins with
+        self.level, self.least, self.turn = 0.0, np.inf, 0
         lifted = problem.lifted
         n, D = lifted.shape
+        self.max_work = max_work
+        n_starts = STARTS * 4 ** min(max(D - 3, 0), FURTHER) if D <= PROVABLE else STARTS
+        self.ascents: AscentOracle = AscentOracle(problem, n_starts, random_state, n_jobs)
         self.radius = self.ascents.radius
         # sums over the data, and z halved along the way down, which adds a rounding each time
         self.rounding = 2 * (n + problem.n_outputs + 60 * D * D + 100) * UNIT
@@ -101,6 +107,8 @@ class ConeOracle(Oracle):
         start = self.ascents.price(alpha, level, correction)
         if not prove:
             return start
+        if level != self.level:
+            self.level, self.least, self.turn = level, np.inf, 0
         theta, ratios = [start.theta], [start.ratios]
         best = float(start.ratios[0]) if len(start.ratios) else 0.0
         floor = max(level, best, self._far(alpha, correction), FLOOR * start.supremum)
@@ -110,16 +118,18 @@ class ConeOracle(Oracle):
         end = time.time() + max_time  # a clock that other processes have too
         self.nodes = 0
         first = wanted if self.ascents.kind == PLAIN or self.radius else max(FIRST, wanted)
-        unsafe = max_time < np.inf and self.problem.lifted.shape[1] >= MANY and not self.proven
-        safe = SAFE if unsafe else first
-        for accuracy in sorted({wanted, first, max(safe, wanted)}, reverse=True):
+        D = self.problem.lifted.shape[1]
+        ladder = () if D < MANY else LADDER[::2] if D <= PROVABLE else LADDER
+        steps = {max(step, wanted) for step in ladder if step < self.least}
+        for accuracy in sorted({wanted, first, *steps}, reverse=True):
             search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
             search.run(end)
             self.nodes += search.nodes
             theta += search.theta
             ratios += search.ratios
             finished = search.finished
-            self.proven |= finished
+            if finished:
+                self.least = min(self.least, accuracy)
             if finished and search.reached < supremum:
                 supremum, tree = search.reached * (1 + 4 * UNIT), b"".join(search.trees)
             violated = level > 0 and any((values > max(level, best)).any() for values in search.ratios)
@@ -169,7 +179,7 @@ class _Search:
         signs = (1.0, -1.0) if alpha.shape[1] == 1 else (1.0,)  # a length has no sign
         self.cones = [(sign * alpha, sign * alpha[:, 0] + room, root) for sign in signs for root in orthants]
         self.trees = [b""] * len(self.cones)
-        self.hasty = oracle.proven and lifted.shape[1] >= MANY
+        self.hasty = oracle.least < np.inf and lifted.shape[1] >= MANY
 
     @property
     def finished(self) -> bool:
@@ -177,7 +187,9 @@ class _Search:
         return self.proven == len(self.cones)
 
     def run(self, end: float) -> None:
-        """Search, until the clock is at `end` at the latest."""
+        """Search, until the clock is at `end` at the latest, or the work is done where that is never."""
+        if end < np.inf:
+            self.left = UNLIMITED
         deadline, wanted = Deadline(end), self.reached
         try:
             for answer in outcomes(self.oracle.n_jobs, search_orthant, self._tasks(deadline), "threads"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cellsolve.oracles.cones import MOST_COORDINATES, can_prove
+from cellsolve.oracles.cones import PROVABLE, can_prove
 from cellsolve.problem import Problem
 from cellsolve.solvers.active_cells import solve_active_cells
 from cellsolve.solvers.all_cells import solve_all_cells
@@ -47,7 +47,7 @@ class Method:
     def cells_of(self, problem: Problem) -> int:
         """Return how many cells of this problem are listed by default."""
         other = self.max_data_cells if problem.penalty.depends_on_data else None
-        if problem.n_outputs > 1 and can_prove(problem) and problem.lifted.shape[1] <= MOST_COORDINATES:
+        if problem.n_outputs > 1 and can_prove(problem) and problem.lifted.shape[1] <= PROVABLE:
             other = self.max_cells_of_several
         return self.max_cells if other is None else other
 
@@ -77,7 +77,7 @@ def choose(name: str, problem: Problem) -> tuple[str, Method]:
         An unknown name, or a method that cannot take the problem.
     """
     if name == "auto":
-        cells = problem.n_outputs == 1 and not problem.penalty.jumps and problem.lifted.shape[1] <= MOST_COORDINATES
+        cells = problem.n_outputs == 1 and not problem.penalty.jumps and problem.lifted.shape[1] <= PROVABLE
         name = "active_cells" if cells else "neurons"
     if name not in METHODS:
         raise ValueError(f"method is {name!r}; choose 'auto' or one of {', '.join(METHODS)}.")

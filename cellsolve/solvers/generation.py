@@ -190,7 +190,7 @@ def generate(
                 status = Status.TIME_LIMIT
                 break
             if not found or quiet >= patience.rounds:
-                status = Status.STALLED if proves else Status.UNPROVEN
+                status = Status.STALLED if proves and search.complete else Status.UNPROVEN
                 break
             master.after(solution, fell)
     except KeyboardInterrupt:
@@ -216,7 +216,8 @@ class _Search:
         self.promising: Array | None = None
         self.promised = -np.inf
         self.least = np.inf
-        self.proofs = 0
+        #: proofs that were tried, and whether the last one came to its end
+        self.proofs, self.complete = 0, True
 
     def begin(self, raw: Array) -> int:
         """Look at the first dual vector of a round; what others promised is forgotten."""
@@ -257,7 +258,7 @@ class _Search:
         self.promising, self.promised = None, -np.inf
         pricing = self.oracle.price(alpha, self.problem.level, max_time=max_time)
         self._keep(alpha, pricing)
-        self.proofs += 1
+        self.proofs, self.complete = self.proofs + 1, pricing.exhaustive
         return _offer(self.master, alpha, pricing)
 
     def _keep(self, alpha: Array, pricing: Pricing) -> None:

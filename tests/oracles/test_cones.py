@@ -201,7 +201,7 @@ def test_with_many_coordinates_a_proof_stops_at_what_violates_and_the_next_goes_
     every = ExhaustiveOracle(problem, enumerate_lifted(problem.lifted, max_cells=10**6)).price(alpha, 0.0)
     oracle = ConeOracle(problem, ACCURACY)
     first = oracle.price(alpha, every.supremum, max_time=1e3)
-    assert first.exhaustive and oracle.proven and first.supremum <= every.supremum * (1 + 3 * ACCURACY)
+    assert first.exhaustive and oracle.least < np.inf and first.supremum <= every.supremum * (1 + 3 * ACCURACY)
 
     stopped = cones._Search(oracle, alpha, None, 0.5 * every.supremum, ACCURACY, 0.5 * every.supremum)
     stopped.run(np.inf)
@@ -213,3 +213,21 @@ def test_with_many_coordinates_a_proof_stops_at_what_violates_and_the_next_goes_
     assert next(whole._tasks(cones.Deadline(np.inf)))[0] == oracle.turn
     whole.run(np.inf)
     assert whole.finished and all(whole.trees)
+
+
+@pytest.mark.parametrize("d", [6, 9])
+def test_with_many_features_the_bound_is_as_close_as_there_is_work_for(d):
+    rng = np.random.default_rng(3)
+    problem = _problem(rng, 60, d)
+    alpha = _alpha(problem, rng)
+    crude = problem.penalty.crude_bound(alpha, problem.lifted, True)
+    level = ConeOracle(problem, ACCURACY).price(alpha, 0.0, prove=False).ratios[0]
+    bounds = []
+    for work in (1, 10**6, 2 * 10**7):
+        answer = ConeOracle(problem, ACCURACY, max_work=work).price(alpha, level)
+        assert not answer.exhaustive and answer.supremum >= level
+        bounds.append(answer.supremum)
+        assert (answer.tree is None) == (answer.supremum == crude)
+    assert bounds[2] < 0.9 * bounds[1] and bounds[1] <= bounds[0] <= crude
+    theta = rng.standard_normal((10_000, d + 1))
+    assert bounds[2] >= np.max(np.abs(problem.responses(theta).T @ alpha)[:, 0] / problem.neuron_costs(theta))
