@@ -142,8 +142,9 @@ def _long():
 def test_max_time_ends_tasks_everywhere(backend):
     problem, alpha = _long()
     answer = ConeOracle(problem, ACCURACY).price(alpha, 0.0, max_time=0.2)
-    assert not answer.exhaustive and answer.tree is None
-    assert answer.supremum == problem.penalty.crude_bound(alpha, problem.lifted, True)
+    crude = problem.penalty.crude_bound(alpha, problem.lifted, True)
+    assert not answer.exhaustive and answer.ratios[0] <= answer.supremum <= crude
+    assert (answer.tree is None) == (answer.supremum == crude)  # no time for the first step of the ladder, or a bit
 
 
 # -- paths and folds ----------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ FLOOR = 1e-10
 #: directions that ascents start from where there are three coordinates, and four times as many for each of three
 #: more: the proofs that they spare take longer still
 STARTS, FURTHER = 50, 3
+#: cones that there is room for at first: a tree is a byte a cone
+CONES = 2**20
 #: neurons that one orthant may report
 MOST = 1000
 #: of all of them, those that are climbed from
@@ -247,12 +249,12 @@ def search_orthant(
     (n, D), m = lifted.shape, signed.shape[1]
     theta, ratios = np.empty((MOST, D)), np.empty(MOST)
     known = np.frombuffer(last, np.uint8).copy()  # kernels take arrays that can be written to
-    room, state = 8 * n + 1000, -1
+    room, cones, state = 8 * n + 1000, CONES, -1
     while state < 0:
-        tree = np.empty(room, np.uint8)
+        tree = np.empty(cones, np.uint8)
         limits = accuracy, STEPS, limit, workspace(n, D, m, kind, room), deadline.flag, theta, ratios, tree, known
         about = kind, M, radius, sizes, slack, rounding
         answer = search_cone(lifted, signed, upper, root, *about, reached, *limits)
         level, _, nodes, work, count, state = answer
-        room *= 4
-    return number, level, nodes, work, state == 1, theta[:count], ratios[:count], tree[:nodes].tobytes()
+        room, cones = 4 * room, 4 * cones
+    return number, level, nodes, work, state == 1, theta[:count].copy(), ratios[:count].copy(), tree[:nodes].tobytes()
