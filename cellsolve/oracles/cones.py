@@ -38,8 +38,8 @@ CLIMBED = 300
 ROUGH = 0.2
 #: accuracy of a first search where a close one may take long: it finds what violates first
 FIRST = 1e-4
-#: coordinates from which a proof takes much longer than a round: once there is one, others stop where they find what
-#: violates, and the next goes on there
+#: coordinates from which a proof takes much longer than a round: once there is one, others may stop where they find
+#: what violates, and the next goes on there
 MANY = 6
 #: accuracies that are proven first with so many, each from the cones of the last: the wanted one may never be reached.
 #: With more coordinates than `PROVABLE` a step takes some four times as long as the one before, with fewer half of that
@@ -181,7 +181,7 @@ class _Search:
         signs = (1.0, -1.0) if alpha.shape[1] == 1 else (1.0,)  # a length has no sign
         self.cones = [(sign * alpha, sign * alpha[:, 0] + room, root) for sign in signs for root in orthants]
         self.trees = [b""] * len(self.cones)
-        self.hasty = oracle.least < np.inf and lifted.shape[1] >= MANY
+        self.hasty = not oracle.thorough and oracle.least < np.inf and lifted.shape[1] >= MANY
 
     @property
     def finished(self) -> bool:

@@ -43,6 +43,8 @@ class Oracle(ABC):
     proves: bool
     #: whether it is tight to rounding, so that a better dual vector always shows
     exact = False
+    #: whether a proof is to go to its end whatever it finds
+    thorough = True
     #: what finds neurons without a proof, if that is apart
     ascents: Any = None
 

@@ -176,6 +176,7 @@ def generate(
                 hopeful = search.hopeful(best.objective)
             late = not search.proofs and budget.elapsed > LATE * (budget.max_time or np.inf)
             if proves and search.open(best.objective) and (not found or hopeful or late):
+                oracle.thorough = 2 * quiet >= patience.rounds  # before it is given up there is to be a bound
                 found += search.prove(budget.left)
             round_ = Round(budget.elapsed, best.objective, search.lower, len(master))
             history.append(round_)
