@@ -206,6 +206,8 @@ def _pool():
 
 
 def test_ctrl_c_leaves_nothing_running(backend, request, monkeypatch):
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
     problem, alpha = _long()
     # what a machine of a cluster has begun it finishes
     oracle = ConeOracle(problem, ACCURACY, max_work=10**8 if backend == "dask" else cones.MAX_WORK)
