@@ -1,7 +1,7 @@
 # Needs make and Python >= 3.11; every target sets up what it needs in .venv.
 #   make demo                          a first look
 #   make test                          lint, types and the tests that are not marked slow; ARGS goes to pytest
-#   make test-all                      the slow ones too
+#   make test-all                      the slow ones too, and the proof of every optimal solution is replayed
 #   make PYTHON=python3.12 test        another interpreter (after rm -rf .venv)
 
 PYTHON ?= python3
@@ -22,7 +22,7 @@ test: lint
 	@$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: lint
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) --verify $(ARGS)
 
 lint: $(VENV)/with-test
 	@$(BIN)/ruff check .

@@ -120,15 +120,15 @@ class Bends:
             scale = scale or max(float(np.linalg.norm(majorant)), level) or 1.0
             columns.append(np.append(weights * majorant, scale) / scale)
             matrix = np.column_stack([np.vstack([weights[:, None] * walls_of, np.zeros(D)]), *columns])
-            lengths = np.linalg.norm(matrix, axis=0)
+            matrix /= np.linalg.norm(matrix, axis=0)
             try:
-                shares = nnls(matrix / lengths, np.append(np.zeros(D), 1.0))[0] / lengths
+                shares = nnls(matrix, np.append(np.zeros(D), 1.0))[0]
             except RuntimeError:  # too many iterations
                 return
-            total = shares[D:].sum()
+            total = matrix[D] @ shares
             if not total > 0:
                 return
-            residual = matrix[:D] @ shares * scale / total
+            residual = -_outside(matrix[:, shares > 0])[:D] * scale / total
             least = residual / weights
             if dual.free_bias:
                 least[-1] = 0.0
@@ -136,8 +136,18 @@ class Bends:
             if size <= level:
                 # a direction in which every generator gains takes what is left of the length
                 g = (least + (level - size) * centre) / level if level > 0 else centre
-                yield np.clip(shares[D:] @ np.array(taus) / total, 0.0, 1.0), g
+                yield np.clip((matrix[D] * shares)[D:] @ np.array(taus) / total, 0.0, 1.0), g
             mu = np.maximum(walls @ (weights * residual), 0.0)
             if not mu.sum() > 1e-12 * level:
                 return
             mu /= mu.sum()
+
+
+def _outside(columns: Array) -> Array:
+    """What of the last unit vector is orthogonal to the columns, in a form that insistence costs no digits."""
+    q = np.linalg.qr(columns)[0]
+    last = np.zeros(len(columns))
+    last[-1] = 1.0
+    for _ in range(2):
+        last -= q @ (q.T @ last)
+    return last

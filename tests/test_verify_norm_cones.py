@@ -131,3 +131,14 @@ def test_outputs_of_which_some_are_zero(exact, monkeypatch):
     assert not certificate.alpha[:, 1].any()
     assert certificate.check(X, y).ok
     assert not replace(certificate, supremum=certificate.supremum * (1 - 1e-6)).check(X, y).ok
+
+
+def test_thin_cones_of_slope_need_all_digits_of_a_neurons_bias():
+    """Fifteen points of a grid: the cone's last linear majorant is found only if the bias of its neuron is exact."""
+    X = np.array("2 2 0 -2 1 -1 -2 -1 -1 1 1 0 -1 0 2 -1 0 0 0 -1 0 -1 0 -1 2 1 1 1 0 0".split(), float).reshape(-1, 2)
+    codes = "++-- ---- -+-+ ++-- -+-+ +-+- ++++ +-+- ++-- ++++ -++- ++-- ---- +-+- -+++".split()
+    y = np.array([[1.0 if c == "+" else -1.0 for c in code] for code in codes])
+    statement = {"loss": "squared_hinge", "penalty": "slope", "free": "affine"}
+    solution = cs.solve(X, y, lam=0.04128784040944518, max_cells=1, **statement)
+    assert solution.status == "optimal" and solution.certificate.tree
+    assert solution.certificate.check(X, y).ok

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from cellsolve.cells import CellArrangement, enumerate_lifted
@@ -58,9 +60,13 @@ class ExhaustiveOracle(Oracle):
             self.families = round_families(problem, cells)
 
     def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):
-        """As `Oracle.price`: always tight, with the best neuron of every cell; that takes a second or so."""
+        """As `Oracle.price`: always tight, with the best neuron of every cell; that takes a second or so.
+
+        Only several outputs take longer, and look at `max_time`.
+        """
+        end = time.perf_counter() + max_time
         q, slack = self._sums(alpha, correction)
-        best = [self._price_family(family, alpha, correction, q, slack, level) for family in self.families]
+        best = [self._price_family(family, alpha, correction, q, slack, level, end) for family in self.families]
         supremum = max((bound for bound, _, _ in best), default=0.0)
         theta = np.concatenate([found for _, found, _ in best]) if best else np.zeros((0, self.problem.lifted.shape[1]))
         theta = theta[np.any(theta != 0, axis=1)]
@@ -80,7 +86,7 @@ class ExhaustiveOracle(Oracle):
             slack += np.abs(lifted).T @ correction * (1 + (n + 4) * UNIT)
         return q, slack
 
-    def _price_family(self, family: ConeFamily, alpha, correction, q, slack, level):
+    def _price_family(self, family: ConeFamily, alpha, correction, q, slack, level, end):
         """Return (bound, neurons above the level, their cells) of one family."""
         if isinstance(family, ResponseFamily):
             q, slack = _response_sums(family, alpha, correction)
@@ -88,7 +94,7 @@ class ExhaustiveOracle(Oracle):
             q, slack = q[family.cells], np.broadcast_to(slack, (len(family.cells), *slack.shape))
         if alpha.shape[1] > 1:
             linear = self.linear if self.problem.penalty.order == 1 else None
-            bound, directions, above = sphere_suprema(family, q, slack, level, linear)
+            bound, directions, above = sphere_suprema(family, q, slack, level, linear, end)
         else:
             bounds, directions, above = [], [], []
             for sign in (1.0, -1.0):

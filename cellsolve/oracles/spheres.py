@@ -7,6 +7,8 @@ the orthants and are halved; all corners lie on the l1 sphere and are dyadic, so
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numba import njit
 
@@ -22,8 +24,11 @@ CLOSED = 1e-8
 MOST_PIECES = 200_000
 
 
-def sphere_suprema(family: ConeFamily, q: Array, slack: Array, level: float, linear: Array | None):
-    """Return (bound over the family, directions above `level`, their members); q and slack are (S, D, m)."""
+def sphere_suprema(family: ConeFamily, q: Array, slack: Array, level: float, linear: Array | None, end: float = np.inf):
+    """Return (bound over the family, directions above `level`, their members); q and slack are (S, D, m).
+
+    Once `time.perf_counter` is at `end`, cells are bounded by the Frobenius norm.
+    """
     bound, found, members = 0.0, [], []
     threshold = level
     for k in range(len(q)):
@@ -31,8 +36,9 @@ def sphere_suprema(family: ConeFamily, q: Array, slack: Array, level: float, lin
         P, S, extra, stretch = _few_outputs(q[k], slack[k], T, family.weights)
         rows = slice(family.indptr[k], family.indptr[k + 1])
         gains = np.zeros(0) if linear is None else linear[k]
+        most = MOST_PIECES if time.perf_counter() < end else 0
         value, error, best, direction = _one_cell(
-            family.rows[rows], family.row_errors[rows], family.weights, T, P, S, gains, threshold, CLOSED, MOST_PIECES
+            family.rows[rows], family.row_errors[rows], family.weights, T, P, S, gains, threshold, CLOSED, most
         )
         cell_bound = ((value + error) * stretch + extra) * (1 + family.eta[k]) * (1 + 8 * UNIT)
         bound = max(bound, cell_bound)

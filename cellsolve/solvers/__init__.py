@@ -27,7 +27,8 @@ class Method:
     max_cells : int
         Cells that are listed by default.
     max_data_cells, max_cells_of_several : int, optional
-        The same where w depends on the data, and where branch and bound takes several outputs, if that differs.
+        The same where w depends on the data, and where branch and bound takes several outputs: divided by 4 for each
+        coordinate of their directions, min(m, D) - 1, and by 2^D for `l1`.
     needs_all_cells : bool
         Whether it refuses data with more cells than that, instead of going on without a proof.
     single_output : bool
@@ -47,20 +48,23 @@ class Method:
     def cells_of(self, problem: Problem) -> int:
         """Return how many cells of this problem are listed by default."""
         other = self.max_data_cells if problem.penalty.depends_on_data else None
-        if problem.n_outputs > 1 and can_prove(problem) and problem.lifted.shape[1] <= PROVABLE:
-            other = self.max_cells_of_several
+        D, m = problem.lifted.shape[1], problem.n_outputs
+        if m > 1 and can_prove(problem) and D <= PROVABLE and self.max_cells_of_several is not None:
+            pieces = 4 ** (min(m, D) - 1) * (2**D if problem.penalty.order == 1 else 1)  # which cuts cells by the axes
+            other = self.max_cells_of_several // pieces
         return self.max_cells if other is None else other
 
 
-#: `max_cells` is what a round takes about a second for (neurons: microseconds a cell, but a millisecond for several
-#: outputs, which branch and bound beats; all_cells: one convex program).
+#: `max_cells` is what a round takes about a second for (neurons: microseconds a cell; all_cells: one convex program).
+#: With several outputs a cell takes a millisecond, four times as long for each coordinate more that the outputs'
+#: directions have: branch and bound is the quicker one from about a thousand cells for two outputs, and sixty for four.
 #: active_cells lists them only where that is quicker than branch and bound, or where that may not end: points whose
 #: responses are dependent beside the inactive cell, under label noise
 METHODS: dict[str, Method] = {
     "active_cells": Method(
         solve_active_cells, max_cells=2_000, max_data_cells=250_000, single_output=True, no_jumps=True
     ),
-    "neurons": Method(solve_neurons, max_cells=250_000, max_cells_of_several=2_000),
+    "neurons": Method(solve_neurons, max_cells=250_000, max_cells_of_several=4_000),
     "all_cells": Method(solve_all_cells, max_cells=20_000, needs_all_cells=True, single_output=True),
 }
 

@@ -134,7 +134,7 @@ def generate(
     """
     history: list[Round] = [] if start is None else list(start.history)
     best = None if start is None else replace(start, history=history)
-    search = _Search(problem, master, oracle, tol, start)
+    search = _Search(problem, master, oracle, budget, tol, start)
     quiet, last, proves = 0, np.inf, oracle.proves
     if patience is None:
         patience = Patience(PROVEN, PROGRESS * tol) if proves else UNPROVEN
@@ -177,7 +177,7 @@ def generate(
             late = not search.proofs and budget.elapsed > LATE * (budget.max_time or np.inf)
             if proves and search.open(best.objective) and (not found or hopeful or late):
                 oracle.thorough = 2 * quiet >= patience.rounds  # before it is given up there is to be a bound
-                found += search.prove(budget.left)
+                found += search.prove()
             round_ = Round(budget.elapsed, best.objective, search.lower, len(master))
             history.append(round_)
             if report is not None:
@@ -206,8 +206,10 @@ def generate(
 class _Search:
     """The dual side of the loop: the best bound proven so far, and the dual vector that promises most this round."""
 
-    def __init__(self, problem: Problem, master: Any, oracle: Any, tol: float, start: Outcome | None) -> None:
-        self.problem, self.master, self.oracle, self.tol = problem, master, oracle, tol
+    def __init__(
+        self, problem: Problem, master: Any, oracle: Any, budget: Budget, tol: float, start: Outcome | None
+    ) -> None:
+        self.problem, self.master, self.oracle, self.budget, self.tol = problem, master, oracle, budget, tol
         self.alpha = np.zeros_like(problem.targets)
         self.supremum = 0.0
         self.tree: bytes | None = None
@@ -228,7 +230,7 @@ class _Search:
     def look(self, raw: Array) -> int:
         """Offer the neurons that violate the dual constraint, as far as they are found without a proof."""
         alpha = self.problem.dual_candidate(raw)
-        pricing = self.oracle.price(alpha, self.problem.level, prove=False)
+        pricing = self.oracle.price(alpha, self.problem.level, prove=False, max_time=self.budget.left)
         self._keep(alpha, pricing)
         if not pricing.exhaustive:
             largest = float(pricing.ratios[0]) if len(pricing.ratios) else 0.0
@@ -251,13 +253,13 @@ class _Search:
         before, self.least = self.least, min(promise, self.least)
         return promise < 0.5 * before
 
-    def prove(self, max_time: float) -> int:
+    def prove(self) -> int:
         """Prove the supremum of the most promising dual vector, and offer the neurons found on the way."""
         if self.promising is None:
             return 0
         alpha = self.promising
         self.promising, self.promised = None, -np.inf
-        pricing = self.oracle.price(alpha, self.problem.level, max_time=max_time)
+        pricing = self.oracle.price(alpha, self.problem.level, max_time=self.budget.left)
         self._keep(alpha, pricing)
         self.proofs, self.complete = self.proofs + 1, pricing.exhaustive
         return _offer(self.master, alpha, pricing)
