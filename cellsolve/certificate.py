@@ -51,9 +51,10 @@ class Certificate:
     data : str, optional
         `fingerprint` of the X and y that it was made for. No part of the proof, which holds for whatever data it is
         checked on.
-    tree, scales : bytes and tuple of int, optional
+    tree, scales, centre : bytes, tuple of int and of float, optional
         The branch and bound over cones that proved `supremum`: a byte a cone, on orthants with generators
-        +-2^scales_c. Without it the supremum was proven over a list of all cells, or by a bound that needs none.
+        +-2^scales_c, for the points less `centre`, if there is one. Without it the supremum was proven over a list of
+        all cells, or by a bound that needs none.
     """
 
     alpha: Array
@@ -72,6 +73,7 @@ class Certificate:
     data: str | None = None
     tree: bytes | None = field(default=None, repr=False)
     scales: tuple[int, ...] = ()
+    centre: tuple[float, ...] = ()
 
     @property
     def gap(self) -> float:
@@ -151,7 +153,8 @@ class Certificate:
             content["rows"] = tuple(tuple(row) if isinstance(row, list) else row for row in content["rows"])
             if content.get("tree") is not None:
                 content["tree"] = _expanded(b64decode(content["tree"], validate=True))
-            content["scales"] = tuple(content.get("scales", ()))
+            for key in ("scales", "centre"):
+                content[key] = tuple(content.get(key, ()))
             return cls(**{entry.name: content[entry.name] for entry in fields(cls) if entry.name in content})
         except (zlib.error, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is not a certificate saved by cellsolve ({error}).") from error

@@ -13,6 +13,7 @@ from cellsolve.data import Array
 from cellsolve.oracles.ascent import AscentOracle, dual_function
 from cellsolve.problem import Problem
 from cellsolve.solution import Solution
+from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.gather import components
 
 #: least slack by default: digits of a dual function beyond it are lost in sums over the data
@@ -106,10 +107,11 @@ def contact_set(solution: Solution, X: ArrayLike, y: ArrayLike, *, slack: float 
     alpha = certificate.alpha * (level / certificate.supremum if above and certificate.supremum > 0 else 1.0)
     outside = max(0.0, certificate.objective - certificate.lower_bound) / (level * slack)
 
-    inside, units = problem.normalized()
+    frame = Frame.of(problem)
+    inside, units = frame.exact, frame.units
     dual = np.ldexp(alpha.reshape(problem.targets.shape), units.y) / units.value
     ascents = AscentOracle(inside)
-    theta = units.neurons_inside(solution.measure.neurons)
+    theta = frame.neurons_inside(solution.measure.neurons)
     ascents.around(theta, solution.measure.weights[:, None])
     theta = np.concatenate([theta, ascents.price(dual, (1 - slack) * inside.level).theta])
     theta, signs, ratios = _above(inside, theta, dual, slack)
@@ -117,7 +119,7 @@ def contact_set(solution: Solution, X: ArrayLike, y: ArrayLike, *, slack: float 
     closer = _above(inside, theta, dual, CLOSER * slack)
     flat = (_peaks(inside, *closer, dual, CLOSER * slack)[1] > max(POINT, FLAT * widths.max(initial=0.0))).any()
     theta, signs = theta[peaks], signs[peaks]
-    neurons = units.neurons(theta)
+    neurons = frame.neurons(theta)
     neurons = neurons / problem.neuron_costs(neurons)[:, None]
     unique = certificate.gap <= ELSEWHERE * slack and not flat and _independent(inside, theta, dual)
     return ContactSet(neurons, signs, ratios[peaks], widths, slack, outside, unique)

@@ -135,6 +135,11 @@ def exact_lower_bound(problem: Problem, dual: ExactDual, supremum: float) -> flo
     return _below(total / problem.n)
 
 
+def independent_rows(B: Array) -> int:
+    """Return the rank of B, exactly."""
+    return len(_solve_on_rows(B, np.arange(len(B)), [Fraction(0)] * B.shape[1])[0])
+
+
 def _dot(left: Array, right: Array) -> Fraction:
     """Return the inner product of two arrays of floats, exactly."""
     (a, p), (b, q) = _integers(left), _integers(right)

@@ -50,6 +50,10 @@ class Potential(ABC):
         """Whether constants cost nothing, so that the free part has to hold them."""
         return False
 
+    def moves(self, bias: bool) -> bool:
+        """Whether the data can be moved: w of a neuron is that of the one with the same responses at other points."""
+        return False
+
     @property
     def depends_on_data(self) -> bool:
         """Whether w changes with the data."""
@@ -128,6 +132,9 @@ class Slope(Potential):
     def free_constant(self, bias):
         return bias
 
+    def moves(self, bias):
+        return bias
+
 
 @dataclass(frozen=True)
 class L1(Potential):
@@ -198,6 +205,9 @@ class LabelNoise(Potential):
 
     def unit_columns(self, D, bias):
         return [list(range(D))] if self.full else [[c] for c in range(D)]
+
+    def moves(self, bias):
+        return bias and not self.full
 
     @property
     def jumps(self):

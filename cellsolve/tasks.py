@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from threading import TIMEOUT_MAX, Timer
+from concurrent.futures import Future
+from threading import TIMEOUT_MAX, Thread, Timer
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,29 @@ def outcomes(
         n_jobs = effective_n_jobs(None) if n_jobs is None else n_jobs  # 1 outside of any parallel_config
     if n_jobs == 1:
         for task in tasks:
-            yield work(*task)
+            yield interruptibly(work, *task) if prefer == "threads" else work(*task)
         return
     streams = get_active_backend(prefer=prefer)[0].supports_return_generator  # all but multiprocessing and Ray
     return_as = "generator_unordered" if streams else "list"
     parallel = Parallel(n_jobs=n_jobs, prefer=prefer, return_as=return_as, batch_size=1)
     yield from parallel(delayed(work)(*task) for task in tasks)
+
+
+def interruptibly(work: Callable[..., Any], *task: Any) -> Any:
+    """Return work(*task), done by another thread: Ctrl-C ends the wait for it at once, as no kernel would.
+
+    The work goes on until it looks at its `Deadline`.
+    """
+    answer: Future = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work(*task))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return answer.result()
 
 
 class Deadline:

@@ -69,7 +69,7 @@ class Claim:
         of the cells that meet there.
     free : {"none", "constant", "affine"}
     fit_bias : bool
-    tree, scales : bytes, tuple of int, optional
+    tree, scales, centre : bytes, tuple of int, tuple of float, optional
         Branch and bound over cones that shows the supremum (`cellsolve.verify_cones.replay`); without it all cells are
         looked at.
     """
@@ -87,6 +87,7 @@ class Claim:
     fit_bias: bool = True
     tree: bytes | None = None
     scales: tuple[int, ...] = ()
+    centre: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _prove(claim: Claim, X: ArrayLike, y: ArrayLike, progress: Callable[[int, in
         raise Refused(f"the dual objective is below the claimed {claim.lower_bound!r}")
     statement: dict[str, Any] = {"fit_bias": bool(claim.fit_bias), "penalty": claim.penalty, "progress": progress}
     if claim.tree is not None:
-        tree = claim.tree, claim.scales
+        tree = claim.tree, claim.scales, claim.centre
         return replay(exact, denominator, claim.supremum, points, *tree, symmetric=claim.free == "affine", **statement)
     full = bool(penalty_params.get("full", False))
     prove_supremum(exact, denominator, claim.supremum, points, full=full, **statement)

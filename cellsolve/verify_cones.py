@@ -36,6 +36,8 @@ from cellsolve.verify_multipliers import DUALS, UNIT, Bends
 EXACT, FLOATS = "exact rationals", "floating point with error bounds"
 #: comparisons in integers, points times outputs times cones, that are made: about a minute of them
 MOST_EXACT = 3_000_000
+#: what a cone takes beside its points, in comparisons
+EACH = 60
 #: cones that are halved here beyond those of the file, where the multipliers found do not do
 EXTRA = 100
 #: coordinates: there are 2^D orthants
@@ -55,6 +57,7 @@ def replay(
     X: Array,
     tree: bytes,
     scales: tuple[int, ...],
+    centre: tuple[float, ...],
     *,
     fit_bias: bool,
     penalty: str,
@@ -76,6 +79,9 @@ def replay(
         j and that of the half without i.
     scales : tuple of int
         The orthants' generators are +-2^scales_c along axis c.
+    centre : tuple of float
+        The tree is one for the points less this, or for the points themselves where it is empty. Where constants cost
+        nothing phi / w is the same for both, at other biases.
     fit_bias, penalty
         What w is, as in `cellsolve.verify.Claim`.
     symmetric : bool
@@ -89,6 +95,10 @@ def replay(
     str
         How the comparisons were made.
     """
+    if centre:
+        if penalty != "slope" or not fit_bias:
+            raise Refused("a centre is for penalties that leave biases out")
+        X = _centred(X, centre)
     lifted = lift(X, fit_bias)
     D = lifted.shape[1]
     if not isinstance(tree, (bytes, bytearray)) or not _are_scales(scales, D):
@@ -98,7 +108,7 @@ def replay(
         raise Refused("the tree of cones is cut off")
     if penalty not in DUALS:
         raise Refused(f"no tree of cones proves anything of {penalty}")
-    exact = alpha.size * tree.count(0) <= MOST_EXACT
+    exact = (alpha.size + EACH) * tree.count(0) <= MOST_EXACT
     lifted, level = _scaled(lifted, supremum, scales, penalty == "slope" and fit_bias)
     check = (_InIntegers if exact else _InFloats)(lifted, alpha, denominator, level, fit_bias, penalty)
     check.far()
@@ -117,6 +127,19 @@ def _are_scales(scales: Any, D: int) -> bool:
     if not isinstance(scales, (tuple, list)) or len(scales) != D:
         return False
     return all(isinstance(s, int) and not isinstance(s, bool) and abs(s) <= LARGEST_SCALE for s in scales)
+
+
+def _centred(X: Array, centre: Any) -> Array:
+    """X - centre, without rounding: each entry of one is at most twice that of the other (Sterbenz)."""
+    if not isinstance(centre, (tuple, list)) or len(centre) != X.shape[1]:
+        raise Refused("centre is no point")
+    if not all(isinstance(m, float) and math.isfinite(m) for m in centre):
+        raise Refused("centre is not finite")
+    m = np.array(centre)
+    near = (np.sign(X) == np.sign(m)) & (np.abs(X) <= 2 * np.abs(m)) & (np.abs(m) <= 2 * np.abs(X))
+    if not np.all(near | (m == 0)):
+        raise Refused("points less centre are rounded")
+    return X - m
 
 
 def _scaled(lifted: Array, supremum: float, scales: tuple[int, ...], free_bias: bool) -> tuple[Array, float]:

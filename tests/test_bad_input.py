@@ -48,6 +48,12 @@ def score(values, **options):
         (lambda: cs.solve(X, Y, lam=1, free="all"), "free is 'all'; choose one of none"),
         (lambda: cs.solve(X, Y, lam=1, penalty="slope", free="none"), "free='constant' .the default. or 'affine'"),
         (lambda: cs.solve(X, Y, lam=1, fit_bias="no"), "fit_bias is 'no'"),
+        (
+            lambda: cs.solve(
+                [[1.1, 33.98], [2.3, 36.14], [7.7, 45.86], [0.3, 32.54]], [1, 2, 0, 1], lam=1, free="affine"
+            ),
+            "column 0 of X, column 1 of X, the constant depend on each other but for rounding",
+        ),
         (lambda: cs.solve(X, Y, lam=1, loss="hinge"), "needs labels -1 and 1"),
         (lambda: cs.solve(X, Y, lam=1, method="magic"), "method is 'magic'"),
         (lambda: cs.solve(X, Y, lam=1, tol=-1), "tol is -1"),

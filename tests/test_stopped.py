@@ -84,12 +84,12 @@ def test_ctrl_c_is_followed_by_no_proof(monkeypatch):
 
     price, proofs = ConeOracle.price, []
 
-    def counted(self, alpha, level, correction=None, prove=True, max_time=np.inf):
+    def counted(self, alpha, level, correction=None, prove=True, max_time=np.inf, thorough=True):
         if prove:
             proofs.append(max_time)
             if len(proofs) == 1:
                 raise KeyboardInterrupt
-        return price(self, alpha, level, correction, prove, max_time)
+        return price(self, alpha, level, correction, prove, max_time, thorough)
 
     monkeypatch.setattr(ConeOracle, "price", counted)
     solution = cs.solve(problem, max_cells=10)

@@ -101,6 +101,31 @@ def test_a_file_is_the_proof(good):
     assert cs.Certificate.load(path.with_suffix(".old")).check(X, y).ok  # over all cells
 
 
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("shift", [30.0, -1e6])
+def test_where_biases_cost_nothing_the_tree_is_one_for_moved_points(shift, exact, monkeypatch):
+    monkeypatch.setattr(verify_cones, "MOST_EXACT", 10**9 if exact else 0)
+    X, y = _data("general", np.random.default_rng(7))
+    X[:, 0] += shift
+    solution, _ = _solved(X, y, penalty="slope", free="constant")
+    certificate = solution.certificate
+    assert solution.status == "optimal" and certificate.tree
+    assert np.abs(X[:, 0] - certificate.centre[0]).max() < 5 and certificate.centre[1] == 0.0
+    assert certificate.check(X, y).method == (EXACT if exact else FLOATS)
+    there = certificate.centre[0]
+    for centre in [(), (0.0, 0.0), (there,), (there, 0.0, 0.0), (2.1 * there, 0.0), (-there, 0.0), (there, 1.0)]:
+        assert not replace(certificate, centre=centre).check(X, y).ok, centre
+    for centre in [(np.nan, 0.0), (np.inf, 0.0), (int(there), 0), (True, 0.0), "ab", 3, ((there,), 0.0), [None, 0.0]]:
+        assert not replace(certificate, centre=centre).check(X, y).ok, centre
+    # another tree of cones shows it too, where it is fine enough
+    monkeypatch.setattr(verify_cones, "EXTRA", 10**5)
+    other = replace(certificate, centre=(there + 1.0, 0.0), supremum=certificate.supremum * 1.01, lower_bound=0.0)
+    assert other.check(X, y).ok
+    assert not replace(other, supremum=certificate.supremum * 0.99).check(X, y).ok
+    weighed = replace(certificate, penalty="variation", lower_bound=0.0, supremum=certificate.supremum * 2)
+    assert "centre" in weighed.check(X, y).reason
+
+
 def test_half_of_the_orthants_prove_something_with_an_affine_free_part_only():
     X, y = _data("general", np.random.default_rng(7))
     certificate = _solved(X, y, free="affine")[0].certificate

@@ -72,7 +72,7 @@ class AscentOracle(Oracle):
         self.n_starts = n_starts
         self.found = self.near = np.zeros((0, problem.lifted.shape[1]))
 
-    def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):
+    def price(self, alpha, level, correction=None, prove=True, max_time=np.inf, thorough=True):
         """As `Oracle.price`; the supremum is the potential's crude bound, always."""
         problem = self.problem
         size = np.abs(alpha) if correction is None else np.abs(alpha) + correction

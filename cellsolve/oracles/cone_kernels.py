@@ -15,7 +15,7 @@ from cellsolve.oracles.point_kernels import narrow
 from cellsolve.oracles.round_kernels import CORRAL
 
 #: cones on the stack: an edge halves at most 52 times before its midpoint is no float any more, and there are
-#: D (D - 1) / 2 edges; the largest D that finishes is about 8
+#: D (D - 1) / 2 edges; a cone that deep is not proven, and from nine coordinates on that is less than there could be
 DEPTH = 1500
 
 

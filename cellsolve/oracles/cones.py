@@ -12,14 +12,14 @@ from cellsolve.data import Array
 from cellsolve.oracles.ascent import AscentOracle
 from cellsolve.oracles.bound_kernels import PLAIN
 from cellsolve.oracles.cone_kernels import search_cone, workspace
-from cellsolve.oracles.pricing import Oracle, Pricing, spread
+from cellsolve.oracles.pricing import Interrupted, Oracle, Pricing, spread
 from cellsolve.potentials import UNIT
 from cellsolve.problem import Problem
 from cellsolve.tasks import Deadline, outcomes
 
 #: steps of Frank and Wolfe on a cone: six close most cones that can be closed (docs/oracle.md)
 STEPS = 6
-#: point visits that a proof may take where no time is given: a minute or two
+#: point visits that the searches of a proof may take together where no time is given: a minute or two
 MAX_WORK = 5_000_000_000
 #: point visits that no search makes
 UNLIMITED = 2**62
@@ -42,7 +42,7 @@ FIRST = 1e-4
 #: what violates, and the next goes on there
 MANY = 6
 #: accuracies that are proven first with so many, each from the cones of the last: the wanted one may never be reached.
-#: With more coordinates than `PROVABLE` a step takes some four times as long as the one before, with fewer half of that
+#: Up to `PROVABLE` coordinates every second one does: with more each takes some four times as long as the one before
 LADDER = (8.0, 4.0, 2.8, 2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.1)
 #: D up to which any accuracy may be proven
 PROVABLE = 8
@@ -54,6 +54,21 @@ MOST_COORDINATES = 12
 def can_prove(problem: Problem) -> bool:
     """Whether branch and bound can end: for label noise of several outputs no bound is tight where w vanishes."""
     return problem.n_outputs == 1 or not problem.penalty.depends_on_data
+
+
+class _Memory:
+    """What the proofs at one level leave to the next one at that level.
+
+    trees : by orthant and sign the largest tree so far; what it halved, the next proof halves without a test
+    least : the best accuracy of a search that has ended
+    turn : the orthant that the next search begins with
+    """
+
+    def __init__(self, level: float) -> None:
+        self.level = level
+        self.trees: dict[int, bytes] = {}
+        self.least = np.inf
+        self.turn = 0
 
 
 class ConeOracle(Oracle):
@@ -68,7 +83,7 @@ class ConeOracle(Oracle):
     random_state, n_jobs
         As for `AscentOracle`; the orthants are tasks, which joblib may be told to take elsewhere.
     max_work : int
-        Point visits after which a search of no limited time is given up, and the last bound is what is left.
+        Point visits after which a proof of no limited time is given up, and the last bound is what is left.
     """
 
     proves = True
@@ -88,10 +103,7 @@ class ConeOracle(Oracle):
         self.n_jobs = n_jobs
         #: cones visited by the last proof
         self.nodes = 0
-        #: of each orthant and sign the largest tree so far: what it halved, the next proof halves without a test
-        self.trees: dict[int, bytes] = {}
-        #: the level last asked for, the best accuracy of a search that has ended, the orthant that the next begins with
-        self.level, self.least, self.turn = 0.0, np.inf, 0
+        self.memory = _Memory(0.0)
         lifted = problem.lifted
         n, D = lifted.shape
         self.max_work = max_work
@@ -104,13 +116,14 @@ class ConeOracle(Oracle):
     def around(self, theta, weights):
         self.ascents.around(theta, weights)
 
-    def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):
+    def price(self, alpha, level, correction=None, prove=True, max_time=np.inf, thorough=True):
         """As `Oracle.price`: branch and bound where a proof is asked for, ascents alone where not."""
         start = self.ascents.price(alpha, level, correction)
         if not prove:
             return start
-        if level != self.level:
-            self.level, self.least, self.turn = level, np.inf, 0
+        if level != self.memory.level:
+            self.memory = _Memory(level)
+        memory = self.memory
         theta, ratios = [start.theta], [start.ratios]
         best = float(start.ratios[0]) if len(start.ratios) else 0.0
         floor = max(level, best, self._far(alpha, correction), FLOOR * start.supremum)
@@ -118,20 +131,24 @@ class ConeOracle(Oracle):
         wanted = max(self.accuracy, ROUGH * (best / level - 1) if level > 0 else 0.0)
         supremum, finished, tree = start.supremum, False, None
         end = time.time() + max_time  # a clock that other processes have too
-        self.nodes = 0
+        self.nodes, left = 0, self.max_work if max_time == np.inf else UNLIMITED
         first = wanted if self.ascents.kind == PLAIN or self.radius else max(FIRST, wanted)
         D = self.problem.lifted.shape[1]
         ladder = () if D < MANY else LADDER[::2] if D <= PROVABLE else LADDER
-        steps = {max(step, wanted) for step in ladder if step < self.least}
+        steps = {max(step, wanted) for step in ladder if step < memory.least}
+        hasty = not thorough and memory.least < np.inf and D >= MANY
         for accuracy in sorted({wanted, first, *steps}, reverse=True):
-            search = _Search(self, alpha, correction, level, accuracy, floor * (1 + accuracy))
-            search.run(end)
-            self.nodes += search.nodes
+            search = _Search(self, alpha, correction, accuracy, floor * (1 + accuracy), left, hasty)
+            try:
+                search.run(end)
+            except KeyboardInterrupt:
+                raise Interrupted(Pricing(supremum, start.theta, start.ratios, False, tree)) from None
+            self.nodes, left = self.nodes + search.nodes, search.left
             theta += search.theta
             ratios += search.ratios
             finished = search.finished
             if finished:
-                self.least = min(self.least, accuracy)
+                memory.least = min(memory.least, accuracy)
             if finished and search.reached < supremum:
                 supremum, tree = search.reached * (1 + 4 * UNIT), b"".join(search.trees)
             violated = level > 0 and any((values > max(level, best)).any() for values in search.ratios)
@@ -145,6 +162,16 @@ class ConeOracle(Oracle):
         """Return where ascents take the largest violators that are apart from each other."""
         starts = spread(theta[np.argsort(-ratios, kind="stable")], CLIMBED)
         return self.ascents.climb(starts, alpha, level)
+
+    def corrected(self, supremum: float, alpha: Array, correction: Array) -> float:
+        """Bound the supremum of alpha', |alpha' - alpha| <= correction, for `slope`, by that proven of alpha.
+
+        |phi| is subadditive, and |b| < radius |a| wherever it is not known.
+        """
+        lifted = self.problem.lifted
+        reach = np.linalg.norm(lifted[:, :-1], axis=1) + self.radius * np.abs(lifted[:, -1])
+        more = np.linalg.norm(correction, axis=1) @ reach * (1 + self.rounding)
+        return max((supremum + more) * (1 + 4 * UNIT), self._far(alpha, correction))
 
     def _far(self, alpha: Array, correction: Array | None) -> float:
         """The supremum of `slope` far out, where every point is active and phi = (sum alpha_i x_i^T) a; rounded up."""
@@ -161,13 +188,20 @@ class _Search:
     """One branch and bound: every orthant and sign is a task, which starts from the level that others have reached."""
 
     def __init__(
-        self, oracle: ConeOracle, alpha: Array, correction: Array | None, level: float, accuracy: float, reached: float
+        self,
+        oracle: ConeOracle,
+        alpha: Array,
+        correction: Array | None,
+        accuracy: float,
+        reached: float,
+        left: int,
+        hasty: bool,
     ) -> None:
         lifted = oracle.problem.lifted
-        self.oracle, self.accuracy = oracle, accuracy
-        #: what is proven in the end
-        self.reached = reached
-        self.left, self.proven, self.nodes = oracle.max_work, 0, 0
+        self.oracle, self.memory, self.accuracy = oracle, oracle.memory, accuracy
+        #: what is proven in the end; the work that is left; whether to stop where something violates
+        self.reached, self.left, self.hasty = reached, left, hasty
+        self.proven = self.nodes = 0
         self.theta: list[Array] = []
         self.ratios: list[Array] = []
         sizes = np.linalg.norm(alpha, axis=1)
@@ -181,7 +215,6 @@ class _Search:
         signs = (1.0, -1.0) if alpha.shape[1] == 1 else (1.0,)  # a length has no sign
         self.cones = [(sign * alpha, sign * alpha[:, 0] + room, root) for sign in signs for root in orthants]
         self.trees = [b""] * len(self.cones)
-        self.hasty = not oracle.thorough and oracle.least < np.inf and lifted.shape[1] >= MANY
 
     @property
     def finished(self) -> bool:
@@ -189,10 +222,8 @@ class _Search:
         return self.proven == len(self.cones)
 
     def run(self, end: float) -> None:
-        """Search, until the clock is at `end` at the latest, or the work is done where that is never."""
-        if end < np.inf:
-            self.left = UNLIMITED
-        deadline, wanted = Deadline(end), self.reached
+        """Search, until the clock is at `end` at the latest, or no work is left."""
+        deadline, wanted, stopped = Deadline(end), self.reached, False
         try:
             for answer in outcomes(self.oracle.n_jobs, search_orthant, self._tasks(deadline), "threads"):
                 number, reached, nodes, work, proven, theta, ratios, tree = answer
@@ -200,25 +231,27 @@ class _Search:
                 self.left -= work
                 self.nodes += nodes
                 self.trees[number] = tree
-                if len(tree) > len(self.oracle.trees.get(number, b"")):
-                    self.oracle.trees[number] = tree
+                if len(tree) > len(self.memory.trees.get(number, b"")):
+                    self.memory.trees[number] = tree
                 self.theta.append(theta)
                 self.ratios.append(ratios)
                 self.proven += proven
-                if not deadline.passed and (not proven or (self.hasty and self.reached > wanted)):
-                    self.oracle.turn = number
+                if not proven or (self.hasty and self.reached > wanted):
+                    if not stopped:  # others end because of it
+                        self.memory.turn = number
+                    stopped = True
                     deadline.set()
         finally:
             deadline.set()  # threads may still be at work
 
     def _tasks(self, deadline: Deadline) -> Iterator[tuple]:
-        first = self.oracle.turn
+        first = self.memory.turn
         for number in (*range(first, len(self.cones)), *range(first)):
             if deadline.passed:
                 return
             # no orthant takes most of what there is: the others are no easier
             limit = max(1, self.left // 4)
-            last = self.oracle.trees.get(number, b"")
+            last = self.memory.trees.get(number, b"")
             yield number, self.cones[number], self.fixed, last, self.reached, self.accuracy, limit, deadline
 
 
@@ -249,7 +282,7 @@ def search_orthant(
     (n, D), m = lifted.shape, signed.shape[1]
     theta, ratios = np.empty((MOST, D)), np.empty(MOST)
     known = np.frombuffer(last, np.uint8).copy()  # kernels take arrays that can be written to
-    room, cones, state = 8 * n + 1000, CONES, -1
+    room, cones, state = 8 * n + 1000, max(CONES, 2 * len(last)), -1
     while state < 0:
         tree = np.empty(cones, np.uint8)
         limits = accuracy, STEPS, limit, workspace(n, D, m, kind, room), deadline.flag, theta, ratios, tree, known

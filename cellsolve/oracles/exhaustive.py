@@ -59,7 +59,7 @@ class ExhaustiveOracle(Oracle):
             self.cells = cells
             self.families = round_families(problem, cells)
 
-    def price(self, alpha, level, correction=None, prove=True, max_time=np.inf):
+    def price(self, alpha, level, correction=None, prove=True, max_time=np.inf, thorough=True):
         """As `Oracle.price`: always tight, with the best neuron of every cell; that takes a second or so.
 
         Only several outputs take longer, and look at `max_time`.

@@ -36,6 +36,14 @@ class Pricing:
     tree: bytes | None = None
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a proof; `pricing` is what was proven before."""
+
+    def __init__(self, pricing: Pricing) -> None:
+        super().__init__()
+        self.pricing = pricing
+
+
 class Oracle(ABC):
     """Bounds |phi_alpha| / w over all neurons, and finds neurons where it is large."""
 
@@ -43,8 +51,6 @@ class Oracle(ABC):
     proves: bool
     #: whether it is tight to rounding, so that a better dual vector always shows
     exact = False
-    #: whether a proof is to go to its end whatever it finds
-    thorough = True
     #: what finds neurons without a proof, if that is apart
     ascents: Any = None
 
@@ -56,6 +62,7 @@ class Oracle(ABC):
         correction: Array | None = None,
         prove: bool = True,
         max_time: float = np.inf,
+        thorough: bool = True,
     ) -> Pricing:
         """Bound sup ||phi_alpha|| / w, and return neurons whose ratio exceeds `level`.
 
@@ -70,6 +77,13 @@ class Oracle(ABC):
             Whether a tight bound is wanted; without it some oracles answer sooner, with the potential's crude bound.
         max_time : float
             Seconds after which a proof is given up, where it may take long.
+        thorough : bool
+            Whether a proof is to go to its end whatever it finds.
+
+        Raises
+        ------
+        Interrupted
+            Ctrl-C in a proof.
         """
 
     def around(self, theta: Array, weights: Array) -> None:  # noqa: B027 - most oracles need no hint

@@ -23,6 +23,10 @@ from cellsolve.problem import Problem
 COORDINATE_TOLERANCE = 1e-9
 
 
+#: <first, tau> + <second, what is to be eliminated> >= 0, and the rows of the data that it was made of
+_Inequality = tuple[list[Fraction], list[Fraction], frozenset[int]]
+
+
 class ResponseFamily(ConeFamily):
     """Cones in response coordinates: `maps[k]` (n, r) takes coordinates to the responses of all points of cell k."""
 
@@ -158,23 +162,22 @@ def project(lifted: Array, pattern: Array, inactive: Array) -> tuple[Array, Arra
         return first, [second[c] for c in rest]
 
     maps = np.zeros((n, r))
-    cone = []
+    cone: list[_Inequality] = []
     for i in active:
         first, _ = coordinates(exact[int(i)])
         maps[i] = [float(x) for x in first]
-        cone.append((first, [Fraction(0)] * len(rest)))
+        cone.append((first, [Fraction(0)] * len(rest), frozenset()))
     for j in inactive:
-        first, second = coordinates([-x for x in exact[int(j)]])
-        cone.append((first, second))
+        cone.append((*coordinates([-x for x in exact[int(j)]]), frozenset([int(j)])))
     for c in range(len(rest)):
         cone = _eliminate(cone, c)
-    unique = {tuple(_over_largest(first)): None for first, _ in cone if any(first)}
+    unique = {tuple(_over_largest(first)): None for first, _, _ in cone if any(first)}
     return maps, np.array([[float(x) for x in row] for row in unique]).reshape(-1, r)
 
 
 def _over_largest(row: list[Fraction]) -> list[Fraction]:
     largest = max(abs(x) for x in row)
-    return [x / largest for x in row]
+    return [x / largest for x in row] if largest else row
 
 
 def _row_basis(rows, D):
@@ -214,20 +217,22 @@ def _row_basis(rows, D):
     return chosen, reduced, pivots
 
 
-def _eliminate(cone, c):
-    """One step of Fourier-Motzkin: remove the c-th of the remaining coordinates from the inequalities >= 0."""
+def _eliminate(cone: list[_Inequality], c: int) -> list[_Inequality]:
+    """One step of Fourier-Motzkin: remove the c-th of the remaining coordinates from the inequalities >= 0.
+
+    After c + 1 steps one that was made of more than c + 2 of the first ones follows from the others (Chernikov);
+    without that their number is squared at each step.
+    """
     keep = [row for row in cone if row[1][c] == 0]
     up = [row for row in cone if row[1][c] > 0]
     down = [row for row in cone if row[1][c] < 0]
-    for first, second in up:
-        for other, rest in down:
+    for first, second, parents in up:
+        for other, rest, others in down:
+            if len(parents | others) > c + 2:
+                continue
             a, b = -rest[c], second[c]
-            keep.append(
-                (
-                    [a * x + b * y for x, y in zip(first, other, strict=True)],
-                    [a * x + b * y for x, y in zip(second, rest, strict=True)],
-                )
-            )
+            total = _over_largest([a * x + b * y for x, y in zip((*first, *second), (*other, *rest), strict=True)])
+            keep.append((total[: len(first)], total[len(first) :], parents | others))
     return keep
 
 

@@ -75,7 +75,8 @@ def refine(problem: Problem, outcome: Outcome, oracle, budget: Budget, allowed: 
     if sharp is None:
         return outcome
     better = replace(outcome, solution=sharp, objective=sharp.objective(problem), sparse=True)
-    if not oracle.proves or outcome.stopped or (outcome.status is Status.OPTIMAL and not oracle.exact):
+    settled = outcome.status in (Status.OPTIMAL, Status.UNPROVEN)  # proven, or a proof was given up already
+    if not oracle.proves or outcome.stopped or (settled and not oracle.exact):
         return better
     alpha = problem.dual_candidate(sharp.alpha)
     pricing = oracle.price(alpha, problem.level, max_time=budget.left)
@@ -149,7 +150,7 @@ def _weigh_again(frame: Frame, theta: Array, max_time: float) -> SparseMeasure |
     """Solve (L) on these neurons; for interpolation the support is then fitted to rounding."""
     problem = frame.inside
     master = neuron_master(problem, len(theta))
-    master.add(frame.units.neurons_inside(theta))
+    master.add(frame.neurons_inside(theta))
     try:
         solution = master.solve(max_time)
     except SolverFailure:
@@ -203,6 +204,7 @@ def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float, max
         data=fingerprint(original.X, original.y),
         tree=tree,
         scales=() if tree is None else tuple(int(-c) for c in units.columns),
+        centre=() if tree is None else tuple(frame.centre.tolist()),
         **statement(original),
     )
 
@@ -216,7 +218,11 @@ def _supremum(
     that shows it, where one does.
     """
     correction = dual.correction()
+    if not (dual.alpha.any() or correction.any()):
+        return 0.0, None
     if problem.penalty.free_constant(problem.fit_bias):
+        if tree is not None and oracle is not None:
+            return oracle.corrected(known, dual.alpha, correction), tree
         if oracle is None:
             size = np.abs(dual.alpha) + correction
             return problem.penalty.crude_bound(size, problem.lifted, problem.fit_bias), None

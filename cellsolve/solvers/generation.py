@@ -11,7 +11,7 @@ import numpy as np
 
 from cellsolve.certificate import relative_gap
 from cellsolve.data import Array
-from cellsolve.oracles.pricing import Pricing, spread
+from cellsolve.oracles.pricing import Interrupted, Pricing, spread
 from cellsolve.problem import VANISHED, Problem
 from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution, OutOfTime, SolverFailure
@@ -176,8 +176,7 @@ def generate(
                 hopeful = search.hopeful(best.objective)
             late = not search.proofs and budget.elapsed > LATE * (budget.max_time or np.inf)
             if proves and search.open(best.objective) and (not found or hopeful or late):
-                oracle.thorough = 2 * quiet >= patience.rounds  # before it is given up there is to be a bound
-                found += search.prove()
+                found += search.prove(thorough=2 * quiet >= patience.rounds)  # before it is given up
             round_ = Round(budget.elapsed, best.objective, search.lower, len(master))
             history.append(round_)
             if report is not None:
@@ -253,13 +252,17 @@ class _Search:
         before, self.least = self.least, min(promise, self.least)
         return promise < 0.5 * before
 
-    def prove(self) -> int:
+    def prove(self, thorough: bool) -> int:
         """Prove the supremum of the most promising dual vector, and offer the neurons found on the way."""
         if self.promising is None:
             return 0
         alpha = self.promising
         self.promising, self.promised = None, -np.inf
-        pricing = self.oracle.price(alpha, self.problem.level, max_time=self.budget.left)
+        try:
+            pricing = self.oracle.price(alpha, self.problem.level, max_time=self.budget.left, thorough=thorough)
+        except Interrupted as stopped:
+            self._keep(alpha, stopped.pricing)
+            raise
         self._keep(alpha, pricing)
         self.proofs, self.complete = self.proofs + 1, pricing.exhaustive
         return _offer(self.master, alpha, pricing)

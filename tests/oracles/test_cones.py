@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from cellsolve import LabelNoise, Problem, solve
 from cellsolve.cells import enumerate_lifted
+from cellsolve.exact_dual import exact_dual
 from cellsolve.oracles import cones
 from cellsolve.oracles.cones import FLOOR, ROUGH, ConeOracle
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
+from cellsolve.oracles.pricing import Interrupted
 
 ACCURACY = 1e-7
 CONTINUOUS = [
@@ -174,8 +176,10 @@ def test_a_proof_goes_on_from_the_last_ones_cones(penalty, free, bias):
     other = problem.dual_candidate(alpha + 0.05 * np.abs(alpha).max() * rng.standard_normal(alpha.shape))
     warm, cold = ConeOracle(problem, ACCURACY), ConeOracle(problem, ACCURACY)
     warm.price(other, 0.0)
-    assert any(max(tree) > 0 for tree in warm.trees.values())
-    warm.trees = {number: tree[: len(tree) // 2] if number % 2 else tree for number, tree in warm.trees.items()}
+    assert any(max(tree) > 0 for tree in warm.memory.trees.values())
+    warm.memory.trees = {
+        number: tree[: len(tree) // 2] if number % 2 else tree for number, tree in warm.memory.trees.items()
+    }
     again, fresh = warm.price(alpha, 0.0), cold.price(alpha, 0.0)
     assert again.exhaustive and fresh.exhaustive
     assert again.supremum == pytest.approx(fresh.supremum, rel=3 * ACCURACY)
@@ -189,7 +193,7 @@ def test_an_affine_free_part_needs_half_of_the_orthants():
         problem = _problem(rng, 15, 2, free=free)
         oracle = ConeOracle(problem, ACCURACY)
         oracle.price(problem.dual_candidate(_alpha(problem, rng)), 0.0)
-        sizes[free] = len(oracle.trees)
+        sizes[free] = len(oracle.memory.trees)
     assert sizes == {"constant": 16, "affine": 8}
 
 
@@ -201,21 +205,22 @@ def test_with_many_coordinates_a_proof_stops_at_what_violates_and_the_next_goes_
     every = ExhaustiveOracle(problem, enumerate_lifted(problem.lifted, max_cells=10**6)).price(alpha, 0.0)
     oracle = ConeOracle(problem, ACCURACY)
     first = oracle.price(alpha, every.supremum, max_time=1e3)
-    assert first.exhaustive and oracle.least < np.inf and first.supremum <= every.supremum * (1 + 3 * ACCURACY)
+    assert first.exhaustive and oracle.memory.least < np.inf and first.supremum <= every.supremum * (1 + 3 * ACCURACY)
 
-    thorough = cones._Search(oracle, alpha, None, 0.5 * every.supremum, ACCURACY, 0.5 * every.supremum)
+    half = 0.5 * every.supremum
+    thorough = cones._Search(oracle, alpha, None, ACCURACY, half, cones.UNLIMITED, hasty=False)
     thorough.run(np.inf)
     assert thorough.finished and thorough.reached >= every.supremum
 
-    oracle.thorough = False
-    stopped = cones._Search(oracle, alpha, None, 0.5 * every.supremum, ACCURACY, 0.5 * every.supremum)
+    stopped = cones._Search(oracle, alpha, None, ACCURACY, half, cones.UNLIMITED, hasty=True)
     stopped.run(np.inf)
     found = np.concatenate(stopped.ratios)
-    assert not stopped.finished and found.max() > 0.5 * every.supremum
+    assert not stopped.finished and found.max() > half
     assert 0 < stopped.proven < len(stopped.cones)
 
-    whole = cones._Search(oracle, alpha, None, every.supremum, ACCURACY, every.supremum * (1 + ACCURACY))
-    assert next(whole._tasks(cones.Deadline(np.inf)))[0] == oracle.turn
+    reached = every.supremum * (1 + ACCURACY)
+    whole = cones._Search(oracle, alpha, None, ACCURACY, reached, cones.UNLIMITED, hasty=True)
+    assert next(whole._tasks(cones.Deadline(np.inf)))[0] == oracle.memory.turn
     whole.run(np.inf)
     assert whole.finished and all(whole.trees)
 
@@ -236,3 +241,40 @@ def test_with_many_features_the_bound_is_as_close_as_there_is_work_for(d):
     assert bounds[2] < 0.9 * bounds[1] and bounds[1] <= bounds[0] <= crude
     theta = rng.standard_normal((10_000, d + 1))
     assert bounds[2] >= np.max(np.abs(problem.responses(theta).T @ alpha)[:, 0] / problem.neuron_costs(theta))
+
+
+def test_what_steps_proved_before_ctrl_c_is_kept(monkeypatch):
+    monkeypatch.setattr(cones, "MANY", 3)
+    rng = np.random.default_rng(4)
+    problem = _problem(rng, 30, 2)
+    alpha = _alpha(problem, rng)
+    level = 0.9 * ConeOracle(problem, ACCURACY).price(alpha, 0.0).supremum
+    run, calls = cones._Search.run, []
+
+    def stopped(search, end):
+        calls.append(search.accuracy)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        run(search, end)
+
+    monkeypatch.setattr(cones._Search, "run", stopped)
+    with pytest.raises(Interrupted) as stop:
+        ConeOracle(problem, ACCURACY).price(alpha, level)
+    kept = stop.value.pricing
+    assert kept.tree and not kept.exhaustive
+    assert level < kept.supremum <= level / 0.9 * (1 + calls[2]) * (1 + ACCURACY)
+
+
+@pytest.mark.parametrize("free", ["constant", "affine"])
+def test_slope_is_not_proven_again_for_what_rounding_changes(free):
+    rng = np.random.default_rng(6)
+    problem = _problem(rng, 20, 2, "slope", free)
+    alpha = problem.dual_candidate(_alpha(problem, rng))
+    dual = exact_dual(problem, alpha)
+    correction = dual.correction()
+    assert correction.any()
+    oracle = ConeOracle(problem, ACCURACY)
+    again = oracle.price(dual.alpha, 0.0, correction)
+    first = oracle.price(alpha, 0.0)
+    bound = oracle.corrected(first.supremum, dual.alpha, correction)
+    assert again.ratios[0] <= bound <= first.supremum * (1 + ACCURACY)

@@ -6,10 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from cellsolve import Problem, enumerate_cells
 from cellsolve.oracles.cones import ConeOracle
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
+from cellsolve.oracles.responses import project
 from cellsolve.solvers.frame import Frame
 
 
@@ -39,3 +41,44 @@ def test_several_outputs_are_bounded_when_time_is_out(penalty):
     assert tight.ratios[0] <= tight.supremum <= tight.ratios[0] * (1 + 1e-7)
     assert tight.supremum <= rough.supremum <= 4 * tight.supremum
     assert rough.ratios[0] <= tight.supremum
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cells_are_projected_onto_responses_exactly(seed):
+    """Responses are in the projected cone if and only if some neuron of the cell has them (an LP says so)."""
+    rng = np.random.default_rng(seed)
+    n, D = 7, 4
+    lifted = np.column_stack([rng.integers(-9, 10, (n, D - 1)), np.ones(n)]).astype(float)
+    both = set()
+    for pattern in enumerate_cells(lifted, fit_bias=False).patterns:
+        if not 0 < pattern.sum() < D:
+            continue
+        active, inactive = np.flatnonzero(pattern), np.flatnonzero(~pattern)
+        maps, rows = project(lifted, pattern, inactive)
+        for tau in rng.standard_normal((12, maps.shape[1])):
+            if not (maps[active] @ tau > 0).all():  # those are rows too
+                assert not (rows @ tau >= 0).all()
+                continue
+            inside = bool((rows @ tau >= 0).all())
+            exists = linprog(
+                np.zeros(D),
+                A_ub=lifted[inactive],
+                b_ub=np.zeros(len(inactive)),
+                A_eq=lifted[active],
+                b_eq=maps[active] @ tau,
+                bounds=(None, None),
+            )
+            assert (exists.status == 0) == inside and exists.status in (0, 2)
+            both.add(inside)
+    assert both == {True, False}
+
+
+def test_few_active_points_of_many_coordinates():
+    """Twelve points, six coordinates: without leaving out what follows there would be millions of inequalities."""
+    rng = np.random.default_rng(0)
+    lifted = np.column_stack([rng.standard_normal((12, 5)), np.ones(12)])
+    pattern = lifted @ rng.standard_normal(6) > 0
+    order = np.flatnonzero(pattern)
+    pattern[order[1:]] = False
+    maps, rows = project(lifted, pattern, np.flatnonzero(~pattern))
+    assert maps.shape == (12, 1) and len(rows) <= 2

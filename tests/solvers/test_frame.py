@@ -91,3 +91,34 @@ def test_ctrl_c_at_the_end_loses_nothing(step, monkeypatch):
     assert solution.objective == pytest.approx(whole.objective, rel=1e-5)
     assert solution.lower_bound <= whole.objective
     assert solution.certificate.verify(problem.X, problem.y)
+
+
+@pytest.mark.parametrize("penalty", ["slope", "label_noise"])
+@pytest.mark.parametrize("shift", [300.0, 1e7])
+def test_moved_data_are_the_same_problem(penalty, shift):
+    """Where w does not know where the origin is, neither does the solver."""
+    rng = np.random.default_rng(2)
+    X = np.round(rng.uniform(-1, 1, (40, 2)), 4)
+    y = np.sin(3 * X[:, 0]) * np.cos(2 * X[:, 1]) + 0.1 * rng.standard_normal(40)
+    lam = 0.03 * cs.lam_max(X, y, penalty=penalty)
+    there = X + np.array([shift, -2 * shift])
+    here, moved = (cs.solve(points, y, lam=lam, penalty=penalty, max_cells=1) for points in (X, there))
+    assert moved.status == "optimal" and here.status == "optimal"
+    assert moved.objective == pytest.approx(here.objective, rel=1e-6)
+    np.testing.assert_allclose(moved.predict(there), here.predict(X), atol=1e-3)
+    warm = cs.solve(there, y, lam=lam, penalty=penalty, max_cells=1, warm_start=moved)
+    assert warm.status == "optimal" and warm.history[0].objective <= moved.objective * (1 + 1e-5)
+    peaks = cs.contact_set(moved, there, y).neurons
+    signs = np.sign(peaks @ np.column_stack([there, np.ones(40)]).T)
+    assert (np.abs(signs.sum(axis=1)) < 40).any()  # kinks amid the data
+
+
+def test_data_near_the_origin_are_not_moved():
+    X = np.random.default_rng(0).standard_normal((9, 2))
+    y = np.ones(9)
+    assert Frame.of(cs.Problem(X, y, lam=1.0, penalty="slope")).centre.size == 0
+    assert Frame.of(cs.Problem(X + 99, y, lam=1.0)).centre.size == 0  # the origin matters
+    assert Frame.of(cs.Problem(X + 99, y, lam=1.0, penalty="slope")).centre.tolist() == [98.0, 99.0]
+    assert Frame.of(cs.Problem(X + 99, y, lam=1.0, penalty="slope", fit_bias=False)).centre.size == 0
+    full = cs.LabelNoise(full=True)
+    assert Frame.of(cs.Problem(X + 99, y, lam=1.0, penalty=full)).centre.size == 0
