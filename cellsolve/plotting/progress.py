@@ -142,14 +142,17 @@ def plot_comparison(solution: Solution, runs: Mapping[str, Sequence[Any]], ax: A
             ax.plot(time[-1], excess(run.objective), "o", color=colour, markersize=5, markeredgecolor="white")
     time, objective, _ = _rounds(solution)
     neurons = solution.measure.n_neurons
+    last = max((run.history["time"][-1] for trained in runs.values() for run in trained), default=0.0)
+    room = last > 2 * time[-1]  # on the right; to the left the curve is at the same height or above
     ax.plot(time, excess(objective), color=style.BLACK, linewidth=1.8, drawstyle="steps-post", label="convex program")
     ax.plot(time[-1], excess(objective[-1]), "*", color=style.BLACK, markersize=13, markeredgecolor="white", zorder=4)
     ax.annotate(
         f"{neurons} neuron{'s' * (neurons != 1)}, {solution.status.replace('_', ' ')}",
         (time[-1], excess(objective[-1])),
-        xytext=(-9, 9),
+        xytext=(10, 0) if room else (-9, -2),
         textcoords="offset points",
-        ha="right",
+        ha="left" if room else "right",
+        va="center" if room else "top",
         fontsize="small",
     )
     ax.set(xscale="log", yscale="log", xlabel="time, seconds")
