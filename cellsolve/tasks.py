@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from threading import TIMEOUT_MAX, Thread, Timer
+from threading import TIMEOUT_MAX, Timer
 from typing import Any
 
 import numpy as np
 
 #: what a Timer takes for ever
 LONGEST = TIMEOUT_MAX / 2
+#: seconds between two looks at what a kernel does: nobody notices
+LOOK = 0.1
 
 
 def over_blocks(n_jobs: int | None, count: int, work: Callable[[int, int], None], size: int) -> None:
@@ -40,8 +41,7 @@ def outcomes(
 
         n_jobs = effective_n_jobs(None) if n_jobs is None else n_jobs  # 1 outside of any parallel_config
     if n_jobs == 1:
-        for task in tasks:
-            yield interruptibly(work, *task) if prefer == "threads" else work(*task)
+        yield from interruptibly(work, tasks) if prefer == "threads" else (work(*task) for task in tasks)
         return
     streams = get_active_backend(prefer=prefer)[0].supports_return_generator  # all but multiprocessing and Ray
     return_as = "generator_unordered" if streams else "list"
@@ -49,21 +49,22 @@ def outcomes(
     yield from parallel(delayed(work)(*task) for task in tasks)
 
 
-def interruptibly(work: Callable[..., Any], *task: Any) -> Any:
-    """Return work(*task), done by another thread: Ctrl-C ends the wait for it at once, as no kernel would.
+def interruptibly(work: Callable[..., Any], tasks: Iterable[tuple]) -> Iterator[Any]:
+    """Yield what work(*task) returns, done by another thread: Ctrl-C ends the wait for it at once, as no kernel would.
 
     The work goes on until it looks at its `Deadline`.
     """
-    answer: Future = Future()
+    from concurrent.futures import ThreadPoolExecutor, wait
 
-    def run() -> None:
-        try:
-            answer.set_result(work(*task))
-        except BaseException as error:
-            answer.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
-    return answer.result()
+    thread = ThreadPoolExecutor(1)
+    try:
+        for task in tasks:
+            answer = thread.submit(work, *task)
+            while not wait([answer], LOOK).done:  # what only sets a flag is seen between two waits
+                pass
+            yield answer.result()
+    finally:
+        thread.shutdown(wait=False)
 
 
 class Deadline:

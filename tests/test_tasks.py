@@ -91,14 +91,16 @@ def test_a_proof_is_the_same_everywhere(backend):
 @pytest.fixture
 def accident(client, monkeypatch):
     """Kill a worker when the first outcome of the first proof is in; return the numbers of its outcomes."""
+    _alone()  # not among the proofs that are watched
     (address, pid), _ = client.run(os.getpid).items()
     numbers = []
 
     def watched(*arguments):
         first = not numbers
+        if first:
+            os.kill(pid, signal.SIGSTOP)  # what it is given cannot be done before it dies
         for answer in outcomes(*arguments):
             if first and not numbers:
-                os.kill(pid, signal.SIGSTOP)  # what it has cannot be done before it dies
                 try:
                     _wait_until(lambda: client.processing()[address])
                 finally:
@@ -178,14 +180,35 @@ def test_where_tasks_run(backend):
 
 
 def test_threads_are_preferred_where_no_backend_is_named():
-    def threads(*arguments):
-        return set(outcomes(*arguments, threading.get_ident, [()] * 8, "threads"))
+    def threads(n_jobs, prefer):
+        return set(outcomes(n_jobs, threading.get_ident, [()] * 8, prefer))
 
     here = {threading.get_ident()}
-    assert threads(None) == here
-    assert here.isdisjoint(threads(2))
+    assert threads(None, None) == here
+    for n_jobs in (None, 2):  # also where they come one after the other: the thread that waits is free for Ctrl-C
+        assert here.isdisjoint(threads(n_jobs, "threads"))
     with parallel_config(n_jobs=2):
-        assert here.isdisjoint(threads(None))
+        assert here.isdisjoint(threads(None, "threads"))
+
+
+def test_ctrl_c_does_not_wait_for_a_kernel():
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    over, ended = threading.Event(), threading.Event()
+
+    def kernel():
+        over.wait()
+        ended.set()
+
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(outcomes(1, kernel, [()], "threads"))
+        assert not ended.is_set()
+    finally:
+        over.set()
+        signal.signal(signal.SIGINT, handler)
+    with pytest.raises(ZeroDivisionError):
+        list(outcomes(1, lambda: 1 // 0, [()], "threads"))
 
 
 def test_a_deadline_is_kept_by_its_copies():
