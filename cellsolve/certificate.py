@@ -23,6 +23,7 @@ from cellsolve.losses import LOSSES
 from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import Problem
 from cellsolve.replacing import replacing
+from cellsolve.tasks import unsignalled
 
 FORMAT = "cellsolve-certificate-1"
 #: cones that a file may list: more than a solve visits, and what fits in memory whatever a file says
@@ -98,7 +99,17 @@ class Certificate:
         """Return the verifier's verdict: ``ok``, ``reason`` and ``method``."""
         from cellsolve.verify import Claim, verify
 
-        verdict = verify(Claim(**{entry.name: getattr(self, entry.name) for entry in fields(Claim)}), X, y)
+        over: list[bool] = []
+
+        def go_on(done: int, total: int) -> None:
+            if over:
+                raise KeyboardInterrupt
+
+        claim = Claim(**{entry.name: getattr(self, entry.name) for entry in fields(Claim)})
+        try:
+            verdict = unsignalled(lambda: verify(claim, X, y, progress=go_on))
+        finally:
+            over.append(True)
         if not verdict.ok and self._is_of_other_data(X, y):
             return replace(verdict, reason=f"{verdict.reason}; X and y are not the data that it was made for")
         return verdict

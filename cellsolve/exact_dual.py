@@ -11,6 +11,7 @@ import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.problem import Problem
+from cellsolve.tasks import unsignalled
 
 #: a dual value this share of its interval away from the ends is inside, whatever floats round
 INSIDE = 1e-9
@@ -143,7 +144,7 @@ def independent_rows(B: Array) -> int:
 def _dot(left: Array, right: Array) -> Fraction:
     """Return the inner product of two arrays of floats, exactly."""
     (a, p), (b, q) = _integers(left), _integers(right)
-    return Fraction(int(a @ b)) * Fraction(2) ** (p + q)
+    return Fraction(int(unsignalled(np.dot, a, b))) * Fraction(2) ** (p + q)
 
 
 def _integers(values: Array) -> tuple[np.ndarray, int]:

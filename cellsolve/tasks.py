@@ -67,6 +67,15 @@ def interruptibly(work: Callable[..., Any], tasks: Iterable[tuple]) -> Iterator[
         thread.shutdown(wait=False)
 
 
+def unsignalled(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return work(*arguments), done by another thread, where no signal comes.
+
+    Python's products of long integers look for signals, and NumPy's loops over them do not survive the exception.
+    """
+    (answer,) = interruptibly(work, [arguments])
+    return answer
+
+
 class Deadline:
     """A flag for kernels, set when the clock is at `end` or by who holds it; a copy in another process has its own."""
 

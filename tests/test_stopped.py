@@ -95,3 +95,24 @@ def test_ctrl_c_is_followed_by_no_proof(monkeypatch):
     solution = cs.solve(problem, max_cells=10)
     assert solution.status is cs.Status.INTERRUPTED and len(proofs) == 1
     assert 0 < solution.lower_bound < solution.objective
+
+
+def test_ctrl_c_in_a_check_does_no_harm():
+    """Exact arithmetic is interrupted often: NumPy's loops over long integers would crash the interpreter."""
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(-1, 1, (40, 2)), rng.standard_normal(40)
+    certificate = cs.solve(X, y, lam=0.05, max_cells=1).certificate
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    stopped = 0
+    try:
+        for seconds in np.linspace(1e-3, 0.2, 20):
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            try:
+                certificate.check(X, y)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                stopped += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert stopped and certificate.check(X, y).ok
