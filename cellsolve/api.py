@@ -31,8 +31,6 @@ from cellsolve.solvers.generation import free_part_alone
 from cellsolve.solvers.zero import zero_level
 from cellsolve.tasks import outcomes
 
-#: default relative gap
-TOL = 1e-6
 #: residual, as a share of the targets less their free part, up to which a network interpolates
 INTERPOLATES = 1e-6
 #: share of tol to which an oracle proves a supremum: the rest is for what the solvers leave
@@ -72,12 +70,13 @@ def solve(
         Weight of the penalty.
     loss, penalty, free, fit_bias
         See `Problem`.
-    method : {"auto", "active_cells", "neurons", "all_cells"}
-        "active_cells" solves a small convex program over the cells that matter; "neurons" generates neurons by the
-        dual; "all_cells" is one convex program over every cell. "auto" is "active_cells" for one output and at most 8
+    method : {"auto", "univariate", "active_cells", "neurons", "all_cells"}
+        "univariate" is for one input and grows with n as sorting does; "active_cells" solves a small convex program
+        over the cells that matter; "neurons" generates neurons by the dual; "all_cells" is one convex program over
+        every cell. "auto" is "univariate" for one input and output, "active_cells" for one output and at most 8
         coordinates, else "neurons".
     tol : float, optional
-        Relative gap to stop at, 1e-6 by default.
+        Relative gap to stop at, by default 1e-6, of "univariate" 1e-8.
     max_time : float, optional
         Seconds, after which the best network so far is returned with the bound proven so far; the one program of
         "all_cells" is not stopped. With 9 to 12 coordinates they are spent on the bound, which is crude without them.
@@ -358,9 +357,9 @@ def _solve(
     progress: bool = False,
     warm_start: Solution | SparseMeasure | None = None,
 ) -> Solution:
-    tol = positive(tol, "tol", TOL)
     budget = Budget(seconds(max_time))
     name, chosen = _choose(method, problem)
+    tol = positive(tol, "tol", chosen.tol)
     problem.refuse_unattained()
     random_state = seed(random_state)
     frame = Frame.of(problem)
@@ -443,7 +442,7 @@ def _oracle(
         inside,
         method.cells_of(inside) if max_cells is None else count(max_cells, "max_cells"),
         every_cell=method.needs_all_cells,
-        accuracy=ACCURACY * positive(tol, "tol", TOL),
+        accuracy=ACCURACY * positive(tol, "tol", method.tol),
         n_jobs=jobs(n_jobs),
         random_state=seed(random_state),
         **rest,

@@ -13,8 +13,8 @@ from cellsolve.data import Array
 from cellsolve.problem import Problem
 from cellsolve.tasks import unsignalled
 
-#: a dual value this share of its interval away from the ends is inside, whatever floats round
-INSIDE = 1e-9
+#: a dual value this share of its interval away from the ends is inside, whatever the three products that make it round
+INSIDE = 2.0**-48
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def exact_lower_bound(problem: Problem, dual: ExactDual, supremum: float) -> flo
     kappa = Fraction(1) if supremum <= problem.level else Fraction(problem.level) / Fraction(supremum)
     low, high = problem.loss.domain(problem.targets)
     u = -problem.n * float(kappa) * dual.alpha
-    inside = (u > low * (1 - INSIDE * np.sign(low))) & (u < high * (1 - INSIDE * np.sign(high)))
+    inside = (u > low * (1 - INSIDE)) & (u < high * (1 - INSIDE))  # low <= 0 <= high
     inside &= problem.loss.bend is not None
     for i, j, _ in dual.changes():
         inside[i, j] = False

@@ -24,6 +24,9 @@ RANK_TOLERANCE = 1e-12
 #: them; points of real data are farther from each other
 SAME_KINK = 2.0**-44
 
+#: points times neurons above which a network of one input is walked through in order
+LARGE = 2**18
+
 FORMAT = "cellsolve-measure-1"
 
 
@@ -103,7 +106,13 @@ class SparseMeasure:
     def predict(self, X: ArrayLike) -> Array:
         """Return f(X), shape (n,) or (n, m)."""
         points = self._points(X)
-        result = np.maximum(lift(points, self.fit_bias) @ self.neurons.T, 0.0) @ self.weights
+        if self.n_features == 1 and self.fit_bias and points.size * self.n_neurons > LARGE:
+            from cellsolve.kinks import network_on_line  # numba is not light
+
+            weights = self.weights.reshape(self.n_neurons, self.n_outputs)
+            result = network_on_line(self.neurons, weights, points[:, 0]).reshape(len(points), *self.weights.shape[1:])
+        else:
+            result = np.maximum(lift(points, self.fit_bias) @ self.neurons.T, 0.0) @ self.weights
         if self.offset is not None:
             result = result + self.offset
         if self.linear is not None:

@@ -10,6 +10,7 @@ from cellsolve.oracles.ascent import AscentOracle
 from cellsolve.oracles.cones import MOST_COORDINATES, PROVABLE, ConeOracle, can_prove
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
 from cellsolve.oracles.families import length_coordinates
+from cellsolve.oracles.interval import IntervalOracle, on_a_line
 from cellsolve.oracles.pricing import Oracle
 from cellsolve.potentials import POTENTIALS
 from cellsolve.problem import Problem
@@ -28,8 +29,9 @@ def choose_oracle(
 ) -> Oracle:
     """Return the oracle for a normalized problem: every cell where there are at most `limit`, else the cones.
 
-    Where there are too many coordinates for the cones too, or several outputs under label noise, it is the one that
-    proves nothing. With `limited` time there may be more coordinates: all of it may be spent on the bound.
+    One input has a formula. Where there are too many coordinates for the cones too, or several outputs under label
+    noise, it is the one that proves nothing. With `limited` time there may be more coordinates: all of it may be spent
+    on the bound.
 
     Raises
     ------
@@ -38,6 +40,8 @@ def choose_oracle(
     """
     if type(problem.penalty) not in POTENTIALS.values():
         length_coordinates(problem)  # or refuse it
+    if not every_cell and on_a_line(problem):
+        return IntervalOracle(problem)
     lifted = problem.lifted
     n, D = lifted.shape
     count, exact = general_position(n, D), False

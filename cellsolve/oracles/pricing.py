@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cellsolve.data import Array
+from cellsolve.exact_dual import ExactDual
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,10 @@ class Oracle(ABC):
         Interrupted
             Ctrl-C in a proof.
         """
+
+    def exactly(self, dual: ExactDual) -> float | None:
+        """Return the proven supremum of a corrected dual vector, where the correction can be told exactly."""
+        return None
 
     def around(self, theta: Array, weights: Array) -> None:  # noqa: B027 - most oracles need no hint
         """Take note of the network: its neurons (K, D) and weights (K, m)."""

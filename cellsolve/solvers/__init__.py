@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cellsolve.oracles.cones import PROVABLE, can_prove
+from cellsolve.oracles.interval import on_a_line
 from cellsolve.problem import Problem
 from cellsolve.solvers.active_cells import solve_active_cells
 from cellsolve.solvers.all_cells import solve_all_cells
 from cellsolve.solvers.generation import Budget, Outcome
 from cellsolve.solvers.neurons import solve_neurons
 from cellsolve.solvers.options import Options
+from cellsolve.solvers.univariate import solve_univariate
 
 __all__ = ["METHODS", "Budget", "Method", "Options", "Outcome", "choose"]
 
@@ -35,6 +37,10 @@ class Method:
         Whether it takes one output only.
     no_jumps : bool
         Whether w has to be continuous between cells: a neuron on a border belongs to no one cell.
+    one_input : bool
+        Whether it takes one input, with biases, only.
+    tol : float
+        Default relative gap.
     """
 
     run: Callable[..., Outcome]
@@ -44,6 +50,8 @@ class Method:
     needs_all_cells: bool = False
     single_output: bool = False
     no_jumps: bool = False
+    one_input: bool = False
+    tol: float = 1e-6
 
     def cells_of(self, problem: Problem) -> int:
         """Return how many cells of this problem are listed by default."""
@@ -61,6 +69,7 @@ class Method:
 #: active_cells lists them only where that is quicker than branch and bound, or where that may not end: points whose
 #: responses are dependent beside the inactive cell, under label noise
 METHODS: dict[str, Method] = {
+    "univariate": Method(solve_univariate, max_cells=0, single_output=True, one_input=True, tol=1e-8),
     "active_cells": Method(
         solve_active_cells, max_cells=2_000, max_data_cells=250_000, single_output=True, no_jumps=True
     ),
@@ -80,6 +89,8 @@ def choose(name: str, problem: Problem) -> tuple[str, Method]:
     ValueError
         An unknown name, or a method that cannot take the problem.
     """
+    if name == "auto" and on_a_line(problem):
+        name = "univariate"
     if name == "auto":
         cells = problem.n_outputs == 1 and not problem.penalty.jumps and problem.lifted.shape[1] <= PROVABLE
         name = "active_cells" if cells else "neurons"
@@ -87,6 +98,11 @@ def choose(name: str, problem: Problem) -> tuple[str, Method]:
         raise ValueError(f"method is {name!r}; choose 'auto' or one of {', '.join(METHODS)}.")
     if METHODS[name].single_output and problem.n_outputs > 1:
         raise ValueError(f"method {name!r} takes one output, y has {problem.n_outputs}; use method='auto'.")
+    if METHODS[name].one_input and not on_a_line(problem):
+        raise ValueError(
+            f"method {name!r} takes one input, biases and a penalty of this package; X has {problem.X.shape[1]} "
+            f"columns, fit_bias is {problem.fit_bias}, penalty is {problem.penalty!r}. Use method='auto'."
+        )
     if METHODS[name].no_jumps and problem.penalty.jumps:
         raise ValueError(
             f"penalty is {problem.penalty!r}, which jumps between cells; method {name!r} does not take that, "

@@ -27,6 +27,8 @@ OPPOSED = 1e-5
 #: relative room between the oracle's supremum and the claim, for the multipliers that a checker finds by itself, by the
 #: order of the potential: exact least squares, or a linear program in floating point
 CHECKER_ROOM = {2: 1e-12, 1: 1e-9}
+#: rows up to which a final network is made basic, by dense algebra; with more rows than that it has fewer neurons
+PRUNABLE = 2000
 #: share of the time so far, and seconds beside it, that an answer may take when there is no time left
 GRACE = 0.25
 
@@ -51,7 +53,8 @@ def finish(
     elif budget.left > late.left:
         late = Budget(budget.left)
     try:
-        outcome = refine(frame.inside, outcome, oracle, budget, allowed)
+        if not outcome.final:
+            outcome = refine(frame.inside, outcome, oracle, budget, allowed)
         measure = tidy(frame, outcome, allowed * frame.units.value, late)
     except KeyboardInterrupt:
         interrupted = True
@@ -96,6 +99,9 @@ def tidy(frame: Frame, outcome: Outcome, allowed: float, budget: Budget) -> Spar
     raw = _as_it_is(frame, outcome)
     if not raw.n_neurons:
         return raw
+    if outcome.final:
+        few = original.n <= PRUNABLE and raw.n_neurons > original.n - problem.basis.shape[1]
+        return raw.prune(original.X, original.penalty) if few else raw
     limit = original.objective(raw) + allowed
     miss = max(original.residual(raw), 1e-10 * np.abs(original.targets).max())
     for neurons in _fewer(raw, outcome.sparse, bool(problem.interpolates and problem.basis.shape[1])):
@@ -142,7 +148,7 @@ def _opposed(theta: Array, weights: Array) -> Array:
 def _as_it_is(frame: Frame, outcome: Outcome) -> SparseMeasure:
     solution = outcome.solution
     size = np.linalg.norm(solution.weights, axis=1)
-    keep = size > DUST * size.sum()
+    keep = size > (0.0 if outcome.final else DUST * size.sum())
     return frame.measure(solution.theta[keep], solution.weights[keep], solution.coefficients)
 
 
@@ -220,6 +226,9 @@ def _supremum(
     correction = dual.correction()
     if not (dual.alpha.any() or correction.any()):
         return 0.0, None
+    exact = None if oracle is None else oracle.exactly(dual)
+    if exact is not None:
+        return exact, None
     if problem.penalty.free_constant(problem.fit_bias):
         if tree is not None and oracle is not None:
             return oracle.corrected(known, dual.alpha, correction), tree

@@ -68,7 +68,7 @@ class Outcome:
     """The best network and the best dual vector of a run, in the units of the problem that was given.
 
     `supremum` is the proven one of |phi_alpha| / w, by `tree` where cones were needed; `sparse` says whether the
-    neurons have been gathered to few.
+    neurons have been gathered to few, `final` whether they are the answer as they are.
     """
 
     solution: MasterSolution
@@ -80,6 +80,7 @@ class Outcome:
     history: list[Round]
     tree: bytes | None = None
     sparse: bool = False
+    final: bool = False
 
     @property
     def stopped(self) -> bool:

@@ -1,0 +1,138 @@
+"""The oracle of one input: phi is linear between data points and w is a norm there, so its supremum is a formula."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellsolve.data import Array
+from cellsolve.exact_dual import ExactDual
+from cellsolve.line import FLAT, LEFT, RIGHT, Line, Side
+from cellsolve.oracles.interval_kernels import arc, hinge_sums, segment_suprema
+from cellsolve.oracles.pricing import Oracle, Pricing
+from cellsolve.potentials import POTENTIALS, UNIT
+from cellsolve.problem import Problem
+
+
+def on_a_line(problem: Problem) -> bool:
+    """Whether neurons are kinks on a line: one input, biases, one output, and costs that are known in closed form."""
+    known = type(problem.penalty) in POTENTIALS.values()
+    return known and problem.X.shape[1] == 1 and problem.fit_bias and problem.n_outputs == 1
+
+
+class IntervalOracle(Oracle):
+    """Sup of |phi_alpha| / w over all neurons of one input with biases, one output, in O(n).
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Notes
+    -----
+    The neurons are a circle: kinks that face right, from the first point to the last, inactive ones, kinks that face
+    left, and those that are active on all points, from (-1, x_n) over constants to (1, -x_1). On each segment w is the
+    norm of a plane and phi is linear, so the largest ratio is at an end or where the plane's functional points.
+    """
+
+    proves = exact = True
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.line = Line(problem.lifted[:, 0], problem.penalty, float(problem.lifted[0, -1]))
+
+    def price(self, alpha, level, correction=None, prove=True, max_time=np.inf, thorough=True):
+        """As `Oracle.price`: always tight, rounding included."""
+        supremum, facing, place, ratios = self.look(alpha[:, 0], level)
+        if correction is not None and correction.any():
+            supremum = (supremum + self._changed(correction)) * (1 + 4 * UNIT)
+        return Pricing(supremum, self.line.theta(facing, place), ratios, exhaustive=True)
+
+    def exactly(self, dual: ExactDual) -> float:
+        """Return the proven supremum of a corrected dual vector: its changes are known to 16 digits more."""
+        low = np.zeros_like(dual.alpha)
+        for i, j, change in dual.changes():
+            low[i, j] = float(change)
+        supremum = self.look(dual.alpha[:, 0], np.inf, low[:, 0])[0]
+        return (supremum + self._changed(2 * UNIT * np.abs(low))) * (1 + 4 * UNIT)
+
+    def look(self, alpha: Array, level: float, low: Array | None = None) -> tuple[float, np.ndarray, Array, Array]:
+        """Return the proven supremum of alpha + low, and facing, place and ratio of its local maxima above the level.
+
+        The best one comes first.
+        """
+        line, problem = self.line, self.problem
+        ordered = alpha[line.order]
+        rest = np.zeros_like(ordered) if low is None else low[line.order]
+        phi: dict[int, Array] = {}
+        for facing in (RIGHT, LEFT)[: 1 if problem.one_facing else 2]:
+            phi[facing] = np.empty(len(line.knots))
+            total, error = hinge_sums(line.knots, line.first, ordered, rest, facing == LEFT, phi[facing])
+        supremum = 0.0
+        found: list[tuple[np.ndarray, Array, Array]] = []
+        for facing, values in phi.items():
+            best, places, ratios = _along(line, line.side(facing), values[::facing], facing, level)
+            supremum = max(supremum, best)
+            found.append((np.full(len(places), facing), places, ratios))
+        if not problem.one_facing and not problem.penalty.free_constant(True):
+            for facing in (RIGHT, LEFT):
+                best, neuron = _all_active(line, line.side(facing), phi[facing][::facing][0], total, facing, level)
+                supremum = max(supremum, best)
+                found += neuron
+        slack = error * self._reach(line)
+        facings, places, ratios = (np.concatenate(part) for part in zip(*found, strict=True))
+        order = np.argsort(-ratios, kind="stable")
+        bound = (supremum + slack) * (1 + line.rounding)
+        return float(bound), facings[order], places[order], ratios[order]
+
+    def _reach(self, line: Line) -> float:
+        """1 over the least cost of a neuron, for the error of phi."""
+        costs = [line.right.left_cost, line.right.right_cost, line.left.left_cost, line.left.right_cost]
+        least = min((part[part > 0].min(initial=np.inf) for part in costs), default=np.inf)
+        constant = line.right.all_costs[1]
+        least = min(least, constant) if constant > 0 else least
+        return 1 / least if np.isfinite(least) else 0.0
+
+    def _changed(self, correction: Array) -> float:
+        """Bound what a change of alpha adds to the supremum."""
+        penalty, lifted = self.problem.penalty, self.problem.lifted
+        if penalty.free_constant(True):  # the changed alpha adds up to 0 with alpha: kinks on the data see it as it is
+            width = self.line.knots[-1] - self.line.knots[0]
+            return float(correction.sum() * width * (1 + (len(correction) + 8) * UNIT))
+        return penalty.crude_bound(correction, lifted, True)
+
+
+def _along(line: Line, side: Side, phi: Array, facing: int, level: float) -> tuple[float, Array, Array]:
+    """Price one facing; `phi` at its knots from the left, in the mirrored order for those that face left."""
+    S = len(side.wedge)
+    ends, inside, share = np.empty(S), np.empty(S), np.empty(S)
+    best = segment_suprema(phi, side.left_cost, side.right_cost, side.wedge, ends, inside, share)
+    knots = line.knots if facing == RIGHT else -line.knots[::-1]
+    within = np.flatnonzero(inside > level)
+    places = [knots[within] + share[within] * (knots[within + 1] - knots[within])]
+    ratios = [inside[within]]
+    # a knot is a local maximum where neither segment beside it has a larger ratio
+    at = np.zeros(S + 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        at[:-1] = np.where(side.left_cost > 0, np.abs(phi[:-1]) / side.left_cost, 0.0)
+        at[1:] = np.maximum(at[1:], np.where(side.right_cost > 0, np.abs(phi[1:]) / side.right_cost, 0.0))
+    top = np.maximum(inside, ends)
+    peak = (at > level) & (at >= np.append(0.0, top)) & (at >= np.append(top, 0.0))
+    peak[-1] = False  # the last one responds nowhere
+    places.append(knots[peak])
+    ratios.append(at[peak])
+    return best, facing * np.concatenate(places), np.concatenate(ratios)
+
+
+def _all_active(line: Line, side: Side, phi: float, total: float, facing: int, level: float):
+    """Price the neurons between that with its kink at the first knot and the constant."""
+    kink, constant = side.all_costs
+    u, v = phi / kink if kink > 0 else 0.0, total / constant
+    ratio, A, B = arc(u, v, side.all_wedge)
+    found = []
+    if A > 0 and B > 0:
+        if ratio > level:  # its kink lies before the first knot
+            first = line.knots[0] if facing == RIGHT else -line.knots[-1]
+            place = facing * (first - (B / constant) / (A / kink))
+            found.append((np.array([facing]), np.array([place]), np.array([ratio])))
+    elif abs(v) >= abs(u) and abs(v) > level and facing == RIGHT:
+        found.append((np.array([FLAT]), np.zeros(1), np.array([abs(v)])))
+    return ratio, found

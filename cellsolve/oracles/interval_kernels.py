@@ -1,0 +1,105 @@
+"""phi at sorted kinks, in twice the working precision, and its largest ratio to w on the intervals between them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from cellsolve.doubles import add, add_product, two_sum
+
+#: an arc whose 1 - cos is at most this is no longer than rounding: its ends bound it, and this much more
+THIN = 2.0**-50
+
+
+@njit(cache=True, nogil=True)
+def hinge_sums(knots, first, alpha, alpha_low, backwards, phi):
+    """Fill phi (N,) with sum_j alpha_j |x_j - t_i| over the data beyond t_i; return the sum of alpha and a bound.
+
+    Parameters
+    ----------
+    knots : (N,)
+        Sorted.
+    first : (N + 1,)
+        The data at knot i are alpha[first[i]] to alpha[first[i + 1] - 1].
+    alpha, alpha_low : (n,)
+        Numbers as sums of two floats, in the order of the knots.
+    backwards : bool
+        Whether beyond is to the left of t_i.
+
+    Returns
+    -------
+    sum of alpha, bound on the error of every phi and of that sum
+    """
+    N = len(knots)
+    s = s_low = f = f_low = 0.0
+    total = reach = 0.0
+    for step in range(N):
+        i = step if backwards else N - 1 - step
+        if step:
+            other = i - 1 if backwards else i + 1
+            h, h_low = two_sum(knots[max(i, other)], -knots[min(i, other)])
+            f, f_low = add_product(f, f_low, h, h_low, s, s_low)
+            reach += abs(h) * total
+        phi[i] = f
+        for j in range(first[i], first[i + 1]):
+            s, s_low = add(s, s_low, alpha[j], alpha_low[j])
+            total += abs(alpha[j])
+    # each of the N steps rounds terms of size at most `reach` by less than 2^-98, and the result is rounded once, which
+    # the ratios account for
+    return s, (N + len(alpha) + 4) * 2.0**-98 * (reach + total)
+
+
+@njit(cache=True, nogil=True)
+def arc(u, v, wedge):
+    """The largest |ratio| on an arc with ratios u, v at its ends; `wedge` as in `cellsolve.line.Side`.
+
+    Returns
+    -------
+    the ratio, and the shares A, B of the ends' unit vectors in the neuron, both 0 if it is an end
+    """
+    largest = max(abs(u), abs(v))
+    if 0.0 <= wedge <= THIN:
+        return largest * (1.0 + wedge), 0.0, 0.0
+    obtuse = wedge < 0.0  # the arc to the opposite of the second end is as small as an acute one
+    if obtuse:
+        v, wedge = -v, -wedge
+    A, B = (u - v) + v * wedge, (v - u) + u * wedge
+    square = ((u - v) ** 2 / wedge + 2.0 * u * v) / (2.0 - wedge)
+    if obtuse:
+        B = -B
+    if not A * B > 0.0:
+        return largest, 0.0, 0.0
+    return max(largest, np.sqrt(max(square, 0.0))), abs(A), abs(B)
+
+
+@njit(cache=True, nogil=True)
+def segment_suprema(phi, left_cost, right_cost, wedge, ends, inside, place):
+    """Fill, for the segments between knots, the ratios |phi| / w at both ends and within.
+
+    Parameters
+    ----------
+    phi : (N,)
+    left_cost, right_cost, wedge : (N - 1,)
+        w at the ends of the segments, and the angle between the neurons there, as in `cellsolve.line.Side`.
+    ends, inside : (N - 1,)
+        Filled: the larger ratio of the two ends, and the largest within, or -1 where that is an end.
+    place : (N - 1,)
+        Filled with where within it is, as a share of the segment.
+
+    Returns
+    -------
+    the largest ratio
+    """
+    best = 0.0
+    for i in range(len(wedge)):
+        u = phi[i] / left_cost[i] if left_cost[i] > 0.0 else 0.0
+        v = phi[i + 1] / right_cost[i] if right_cost[i] > 0.0 else 0.0
+        value, A, B = arc(u, v, wedge[i])
+        ends[i] = max(abs(u), abs(v))
+        inside[i] = -1.0
+        if A > 0.0 and B > 0.0:
+            inside[i] = value
+            A, B = A / left_cost[i], B / right_cost[i]
+            place[i] = B / (A + B)
+        best = max(best, value)
+    return best

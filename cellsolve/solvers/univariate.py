@@ -1,0 +1,164 @@
+"""Method "univariate": one input dimension in linear time, a chain of kinks and a closed form for the supremum.
+
+The chain is solved on the kinks known so far; the largest |phi| / w on every interval then says where there should be
+more. Within an interval a kink moves to where the cost, to second order, has it: each round squares the distance from
+the optimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cellsolve.certificate import relative_gap
+from cellsolve.data import Array
+from cellsolve.line import FLAT, LEFT, RIGHT, Line
+from cellsolve.oracles.interval import IntervalOracle
+from cellsolve.problem import Problem
+from cellsolve.solution import Round, Status
+from cellsolve.solvers.conic import MasterSolution
+from cellsolve.solvers.generation import Outcome, lower_bound_of
+from cellsolve.solvers.line_network import Fit, Neurons, settled, summed
+from cellsolve.solvers.line_program import LineProgram
+from cellsolve.solvers.neurons import solve_neurons
+from cellsolve.solvers.options import Options
+
+#: kinks to begin with, evenly among the data: enough to see where the function bends
+FIRST = 64
+#: relative gap down to which the loop goes on by itself: the places of kinks are known to the square root of the gap
+SHARP = 1e-15
+#: the same of the first chain, which only has to say where more kinks should be
+COARSE = 1e-10
+#: rounds, of which 5 to 15 are usual
+MOST = 60
+#: rounds without half the gap after which there is no more to gain
+PATIENCE = 5
+#: share by which fewer neurons may raise the objective: rounding
+ROOM = 1e-11
+#: share by which the supremum may exceed its bound when neurons of wide cells begin to move
+NEAR = 1e-3
+#: share of its box that alpha may take: products that round have to stay inside
+WITHIN = 1 - 2.0**-46
+#: share of its box within which a border of alpha is taken for it: what iterations leave
+BORDER = 1e-13
+#: singular values of the free part below this share of the largest are rounding
+RANK = 1e-13
+
+
+def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options) -> Outcome:
+    """Solve the normalized `problem` of one input with biases and one output."""
+    line = oracle.line
+    if line.x[0] == line.x[-1]:  # one place: one neuron
+        return solve_neurons(problem, oracle, options)
+    program = LineProgram(problem, line)
+    neurons = pool = _first(problem, line, options)
+    fit = program.solve(neurons, COARSE)  # what is stopped before there is anything has no answer
+    best = np.inf, fit
+    zero = np.zeros_like(problem.targets)
+    bound: tuple[float, Array, float] = (-np.inf if problem.interpolates else problem.dual_value(zero), zero, 0.0)
+    history: list[Round] = []
+    status, quiet, least, steady = Status.STALLED, 0, np.inf, True
+    try:
+        for _ in range(MOST):
+            alpha = _dual_vector(problem, program, fit)
+            supremum, *where, _ = oracle.look(alpha[:, 0], problem.level * (1 + SHARP))
+            objective, lower = program.objective(fit), lower_bound_of(problem, alpha, supremum)
+            bound = max(bound, (lower, alpha, supremum), key=lambda each: each[0])
+            if objective <= best[0] or problem.interpolates:
+                best = objective, fit
+            gap = relative_gap(best[0], bound[0], problem.scale)
+            history.append(Round(options.budget.elapsed, best[0], bound[0], len(neurons)))
+            if options.report is not None:
+                options.report(history[-1])
+            quiet = 0 if gap < 0.5 * least else quiet + 1
+            least = min(least, gap)
+            if gap <= SHARP or quiet >= (1 if gap <= options.tol else PATIENCE):
+                break
+            if options.budget.spent:
+                status = Status.TIME_LIMIT
+                break
+            found = Neurons.at(*where)
+            steady &= fit.steady
+            near = steady and supremum <= problem.level * (1 + NEAR)
+            neurons = _next(line, fit, found, pool, near, quiet > 0)
+            pool = (pool + found.take(np.flatnonzero(_corners(line, found)))).distinct()
+            fit = program.solve(neurons, SHARP)
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    if relative_gap(best[0], bound[0], problem.scale) <= options.tol and status is not Status.INTERRUPTED:
+        status = Status.OPTIMAL
+    objective, fit = best
+    few = settled(problem, line, fit)
+    if problem.interpolates:
+        few = program.met(few)
+    value = program.objective(few)
+    if problem.interpolates or value <= objective + ROOM * abs(objective):
+        objective, fit = value, few
+    lower, alpha, supremum = bound
+    return Outcome(_solution(problem, line, fit), objective, alpha, lower, supremum, status, history, final=True)
+
+
+def _dual_vector(problem: Problem, program: LineProgram, fit: Fit) -> Array:
+    """Return a dual vector (n, 1) in its domain, on its borders where it is so but for rounding."""
+    alpha = program.line.unsorted(fit.alpha)[:, None]
+    if not program.balanced(fit.alpha):
+        alpha = problem.dual_candidate(alpha)
+    low, high = (WITHIN * side for side in problem.dual_box())
+    near = BORDER * np.minimum(high - low, 1 / problem.n)
+    return np.where(alpha - low < near, low, np.where(high - alpha < near, high, alpha))
+
+
+def _solution(problem: Problem, line: Line, fit: Fit) -> MasterSolution:
+    theta = line.theta(fit.neurons.facing, fit.neurons.place)
+    cost = line.costs(fit.neurons.facing, fit.neurons.place)
+    free = fit.offset + fit.slope * (problem.lifted[:, 0] - line.x[0])
+    coefficients = np.linalg.lstsq(problem.basis, free, rcond=RANK)[0][:, None]
+    alpha = line.unsorted(fit.alpha)[:, None]
+    return MasterSolution(theta / cost[:, None], (fit.weights * cost)[:, None], coefficients, alpha)
+
+
+def _first(problem: Problem, line: Line, options: Options) -> Neurons:
+    """Neurons to begin with: those of a start, some kinks, and the corners of the cell that is active everywhere."""
+    inner = line.knots[(line.knots > line.x[0]) & (line.knots < line.x[-1])]
+    picks = inner[np.unique(np.linspace(0, len(inner) - 1, min(FIRST, len(inner))).astype(int))]
+    neurons = Neurons.at(np.full(len(picks), RIGHT), picks)
+    if not problem.one_facing:
+        flat = [FLAT] if line.right.all_costs[1] > 0 else []
+        facing = np.array([RIGHT, LEFT, *flat])
+        ends = Neurons.at(facing, np.array([line.x[0], line.x[-1], 0.0])[: len(facing)])
+        neurons += Neurons.at(np.full(len(picks), LEFT), picks) + ends
+    if options.start is not None:
+        neurons += Neurons.at(*line.kinks_of(options.start.theta, one_facing=problem.one_facing))
+    return neurons.distinct()
+
+
+def _next(line: Line, fit: Fit, found: Neurons, pool: Neurons, near: bool, stuck: bool) -> Neurons:
+    """The neurons of the next round: those of a fit, those found, and those of the pool.
+
+    Those found in a segment where one moves are left out, unless moving has brought nothing. Those that are linear on
+    the data, whose cell is wide, move when they are near their places; then others in that cell but its corners only
+    share the weight of the one that moves.
+    """
+    old, _ = summed(line, fit)
+    outside = line.outside(old.facing, old.place)
+    if not near:
+        old = replace(old, weight=np.where(outside, 0.0, old.weight))
+    if not stuck:
+        moving = old.take(np.flatnonzero(old.weight))
+        taken = np.isin(_cells(line, found), _cells(line, moving))
+        found = found.take(np.flatnonzero(~taken | np.isin(found.place, line.knots)))
+    if (outside & (old.weight != 0)).any():
+        pool = pool.take(np.flatnonzero((pool.place >= line.x[0]) & (pool.place <= line.x[-1])))
+    return (old + found + pool).distinct()
+
+
+def _cells(line: Line, neurons: Neurons) -> np.ndarray:
+    """A number for the segment and facing of neurons, one for all that are linear on the data."""
+    cells = 2 * line.segment(neurons.place) + (neurons.facing > 0)
+    return np.where(line.outside(neurons.facing, neurons.place), -1, cells)
+
+
+def _corners(line: Line, neurons: Neurons) -> np.ndarray:
+    """Which neurons to keep, those at knots or linear on the data: most that a round drops are wanted again."""
+    return np.isin(neurons.place, line.knots) | line.outside(neurons.facing, neurons.place)
