@@ -256,6 +256,12 @@ class LineProgram:
         loss = float(np.sum(self.problem.loss.value(self.network(fit), self.y))) / self.line.n
         return loss + self.problem.level * self.norm_of(fit)
 
+    def miss(self, fit: Fit) -> float:
+        """Return by how much an interpolant misses the targets, as a share of them; 0 where it need not meet them."""
+        if not self.problem.interpolates:
+            return 0.0
+        return float(np.abs(self.network(fit) - self.y).max() / (np.abs(self.y).max() or 1.0))
+
     def norm_of(self, fit: Fit) -> float:
         """Return what the network costs."""
         return float(np.abs(fit.weights) @ self.line.costs(fit.neurons.facing, fit.neurons.place))

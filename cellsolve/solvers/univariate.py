@@ -36,6 +36,8 @@ MOST = 60
 PATIENCE = 5
 #: share by which fewer neurons may raise the objective: rounding
 ROOM = 1e-11
+#: an interpolant that misses the targets by this share of them, or less, meets them
+MET = 1e-12
 #: share by which the supremum may exceed its bound when neurons of wide cells begin to move
 NEAR = 1e-3
 #: share of its box that alpha may take: products that round have to stay inside
@@ -54,7 +56,7 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
     program = LineProgram(problem, line)
     neurons = pool = _first(problem, line, options)
     fit = program.solve(neurons, COARSE)  # what is stopped before there is anything has no answer
-    best = np.inf, fit
+    best, misses = (np.inf, fit), np.inf
     zero = np.zeros_like(problem.targets)
     bound: tuple[float, Array, float] = (-np.inf if problem.interpolates else problem.dual_value(zero), zero, 0.0)
     history: list[Round] = []
@@ -63,10 +65,12 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
         for _ in range(MOST):
             alpha = _dual_vector(problem, program, fit)
             supremum, *where, _ = oracle.look(alpha[:, 0], problem.level * (1 + SHARP))
-            objective, lower = program.objective(fit), lower_bound_of(problem, alpha, supremum)
+            lower = lower_bound_of(problem, alpha, supremum)
             bound = max(bound, (lower, alpha, supremum), key=lambda each: each[0])
-            if objective <= best[0] or problem.interpolates:
-                best = objective, fit
+            exact = program.met(fit) if problem.interpolates else fit
+            objective, miss = program.objective(exact), program.miss(exact)
+            if (max(miss, MET), objective) <= (max(misses, MET), best[0]):
+                best, misses = (objective, exact), miss
             gap = relative_gap(best[0], bound[0], problem.scale)
             history.append(Round(options.budget.elapsed, best[0], bound[0], len(neurons)))
             if options.report is not None:
@@ -93,7 +97,7 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
     if problem.interpolates:
         few = program.met(few)
     value = program.objective(few)
-    if problem.interpolates or value <= objective + ROOM * abs(objective):
+    if value <= objective + ROOM * abs(objective) and max(program.miss(few), MET) <= max(misses, MET):
         objective, fit = value, few
     lower, alpha, supremum = bound
     return Outcome(_solution(problem, line, fit), objective, alpha, lower, supremum, status, history, final=True)
