@@ -80,8 +80,8 @@ def _solve(chain: Chain, tol: float) -> ChainSolution:
             break
         ahead = here.step(0.0, (0.0, 0.0, 0.0, 0.0))
         length = point.length(ahead)
-        mu = here.gap / here.pairs
-        target = mu * (point.moved(ahead, length).gap() / here.gap) ** 3
+        mu = here.gap / max(here.pairs, 1)
+        target = mu * (point.moved(ahead, length).gap() / here.gap) ** 3 if mu else 0.0
         # of a short step the products say little, and large ones would spoil the balance of the pairs
         products = tuple(np.clip(a * b, -mu, mu) for a, b in ahead.pairs())
         step = here.step(target, products)
@@ -174,7 +174,7 @@ class _Scale:
         self.size = float(np.abs(chain.y).max(initial=0.0)) or 1.0
         self.width = float(np.ptp(chain.place))
         self.alpha = float(np.finfo(float).tiny)
-        self.nothing = 0.0
+        self.first = 0.0
 
 
 class _Residuals:
@@ -199,8 +199,8 @@ class _Residuals:
         worth = float(omega @ (point.p + point.q) + (pushed + 0.5 * chain.stiffness * point.v) @ point.v)
         worth += float(0.5 * (chain.R @ point.beta**2))
         worth += float(point.above @ chain.high[upper] - point.below @ chain.low[lower])
-        scale.nothing = scale.nothing or NOTHING * worth
-        self.worth = max(worth, scale.nothing)
+        scale.first = scale.first or worth
+        self.worth = max(worth, NOTHING * scale.first, float(np.finfo(float).tiny))
         scale.alpha = max(scale.alpha, float(np.abs(point.beta).sum()))
         terms = scale.size + scale.width * float(np.sum(point.p + point.q))  # what f is a sum of
         self.wrong = max(

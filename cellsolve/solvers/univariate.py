@@ -32,10 +32,12 @@ SHARP = 1e-15
 COARSE = 1e-10
 #: rounds, of which 5 to 15 are usual
 MOST = 60
-#: rounds without half the gap after which there is no more to gain
+#: rounds without half the gap, or half the excess over the bound, after which there is no more to gain
 PATIENCE = 5
 #: share by which fewer neurons may raise the objective: rounding
 ROOM = 1e-11
+#: share of the largest excess over the bound below which that of a neuron found is left alone
+FAR = 1e-3
 #: an interpolant that misses the targets by this share of them, or less, meets them
 MET = 1e-12
 #: share by which the supremum may exceed its bound when neurons of wide cells begin to move
@@ -60,11 +62,12 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
     zero = np.zeros_like(problem.targets)
     bound: tuple[float, Array, float] = (-np.inf if problem.interpolates else problem.dual_value(zero), zero, 0.0)
     history: list[Round] = []
-    status, quiet, least, steady = Status.STALLED, 0, np.inf, True
+    status, quiet, least, excess, steady = Status.STALLED, 0, np.inf, np.inf, True
     try:
         for _ in range(MOST):
             alpha = _dual_vector(problem, program, fit)
-            supremum, *where, _ = oracle.look(alpha[:, 0], problem.level * (1 + SHARP))
+            supremum, facing, place, ratios = oracle.look(alpha[:, 0], problem.level * (1 + SHARP))
+            before, excess = excess, supremum / problem.level - 1
             lower = lower_bound_of(problem, alpha, supremum)
             bound = max(bound, (lower, alpha, supremum), key=lambda each: each[0])
             exact = program.met(fit) if problem.interpolates else fit
@@ -75,14 +78,15 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
             history.append(Round(options.budget.elapsed, best[0], bound[0], len(neurons)))
             if options.report is not None:
                 options.report(history[-1])
-            quiet = 0 if gap < 0.5 * least else quiet + 1
+            quiet = 0 if gap < 0.5 * least or (gap > options.tol and excess < 0.5 * before) else quiet + 1
             least = min(least, gap)
             if gap <= SHARP or quiet >= (1 if gap <= options.tol else PATIENCE):
                 break
             if options.budget.spent:
                 status = Status.TIME_LIMIT
                 break
-            found = Neurons.at(*where)
+            worth = ratios > problem.level * (1 + FAR * excess)  # others are rounding of kinks that are known
+            found = Neurons.at(facing[worth], place[worth])
             steady &= fit.steady
             near = steady and supremum <= problem.level * (1 + NEAR)
             neurons = _next(line, fit, found, pool, near, quiet > 0)
