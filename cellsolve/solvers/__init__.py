@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cellsolve.losses import LOSSES
 from cellsolve.oracles.cones import PROVABLE, can_prove
 from cellsolve.oracles.interval import on_a_line
 from cellsolve.problem import Problem
@@ -89,7 +90,7 @@ def choose(name: str, problem: Problem) -> tuple[str, Method]:
     ValueError
         An unknown name, or a method that cannot take the problem.
     """
-    if name == "auto" and on_a_line(problem):
+    if name == "auto" and _chains(problem):
         name = "univariate"
     if name == "auto":
         cells = problem.n_outputs == 1 and not problem.penalty.jumps and problem.lifted.shape[1] <= PROVABLE
@@ -98,10 +99,11 @@ def choose(name: str, problem: Problem) -> tuple[str, Method]:
         raise ValueError(f"method is {name!r}; choose 'auto' or one of {', '.join(METHODS)}.")
     if METHODS[name].single_output and problem.n_outputs > 1:
         raise ValueError(f"method {name!r} takes one output, y has {problem.n_outputs}; use method='auto'.")
-    if METHODS[name].one_input and not on_a_line(problem):
+    if METHODS[name].one_input and not _chains(problem):
         raise ValueError(
-            f"method {name!r} takes one input, biases and a penalty of this package; X has {problem.X.shape[1]} "
-            f"columns, fit_bias is {problem.fit_bias}, penalty is {problem.penalty!r}. Use method='auto'."
+            f"method {name!r} takes one input, biases, and a loss and penalty of this package; X has "
+            f"{problem.X.shape[1]} columns, fit_bias is {problem.fit_bias}, loss is {problem.loss!r}, penalty is "
+            f"{problem.penalty!r}. Use method='auto'."
         )
     if METHODS[name].no_jumps and problem.penalty.jumps:
         raise ValueError(
@@ -109,3 +111,8 @@ def choose(name: str, problem: Problem) -> tuple[str, Method]:
             "use method='neurons'."
         )
     return name, METHODS[name]
+
+
+def _chains(problem: Problem) -> bool:
+    """Whether the problem is a chain of kinks, its loss one whose conjugate or curvature the chain knows."""
+    return on_a_line(problem) and (problem.interpolates or type(problem.loss) in LOSSES.values())
