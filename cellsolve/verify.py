@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from cellsolve.data import Array, as_points, as_targets, lift
 from cellsolve.verify_cones import EXACT, replay
 from cellsolve.verify_integers import Ints, Refused, solve, to_integers
+from cellsolve.verify_line import prove_line
 from cellsolve.verify_suprema import prove_supremum
 
 #: the parameters that each loss and penalty must come with, or may
@@ -105,8 +106,8 @@ class Verdict:
 def verify(claim: Claim, X: ArrayLike, y: ArrayLike, *, progress: Callable[[int, int], Any] | None = None) -> Verdict:
     """Prove or refuse a claim about the data, exactly.
 
-    A tree of cones is replayed, in floats with bounds on their rounding where it is long. Without one every cell is
-    looked at, up to 300,000 of them.
+    One input and output with biases has a formula, in integers. Else a tree of cones is replayed, in floats with bounds
+    on their rounding where it is long. Without one every cell is looked at, up to 300,000 of them.
 
     Parameters
     ----------
@@ -165,10 +166,13 @@ def _prove(claim: Claim, X: ArrayLike, y: ArrayLike, progress: Callable[[int, in
     if not value >= claim.lower_bound:
         raise Refused(f"the dual objective is below the claimed {claim.lower_bound!r}")
     statement: dict[str, Any] = {"fit_bias": bool(claim.fit_bias), "penalty": claim.penalty, "progress": progress}
+    full = bool(penalty_params.get("full", False))
+    if points.shape[1] == 1 and claim.fit_bias and exact.shape[1] == 1:
+        prove_line(exact[:, 0], denominator, claim.supremum, points[:, 0], penalty=claim.penalty, full=full)
+        return EXACT
     if claim.tree is not None:
         tree = claim.tree, claim.scales, claim.centre
         return replay(exact, denominator, claim.supremum, points, *tree, symmetric=claim.free == "affine", **statement)
-    full = bool(penalty_params.get("full", False))
     prove_supremum(exact, denominator, claim.supremum, points, full=full, **statement)
     return EXACT
 

@@ -33,7 +33,7 @@ class IntervalOracle(Oracle):
     norm of a plane and phi is linear, so the largest ratio is at an end or where the plane's functional points.
     """
 
-    proves = exact = True
+    proves = exact = exact_dual = True
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem

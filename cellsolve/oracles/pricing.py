@@ -52,6 +52,8 @@ class Oracle(ABC):
     proves: bool
     #: whether it is tight to rounding, so that a better dual vector always shows
     exact = False
+    #: whether it knows corrected dual vectors by `exactly`
+    exact_dual = False
     #: what finds neurons without a proof, if that is apart
     ascents: Any = None
 
