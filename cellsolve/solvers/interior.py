@@ -44,9 +44,6 @@ class ChainSolution:
     start : (2,)
         f and f' at the first observation.
     alpha : (n,)
-    gap : float
-        Relative gap, or residual, that is left.
-    iterations : int
     """
 
     weights: Array
@@ -55,8 +52,6 @@ class ChainSolution:
     held: np.ndarray
     start: Array
     alpha: Array
-    gap: float
-    iterations: int
 
 
 def solve_chain(chain: Chain, tol: float) -> ChainSolution:
@@ -68,7 +63,7 @@ def solve_chain(chain: Chain, tol: float) -> ChainSolution:
 def _solve(chain: Chain, tol: float) -> ChainSolution:
     point = _first(chain)
     best, least, smallest, quiet, scale = point, np.inf, np.inf, 0, _Scale(chain)
-    for iteration in range(MOST):  # noqa: B007 - told to the caller
+    for _ in range(MOST):
         here = _Residuals(chain, point, scale)
         merit = max(here.gap / here.worth, here.wrong)
         quiet = 0 if merit < least or here.gap < 0.5 * smallest else quiet + 1
@@ -91,7 +86,7 @@ def _solve(chain: Chain, tol: float) -> ChainSolution:
     mass, slack = np.where(c > 0, best.p, best.q), np.where(c > 0, best.p_slack, best.q_slack)
     held = mass * omega > slack * mass.max(initial=0.0)
     cost = float(omega @ np.abs(c) + (pushed + 0.5 * chain.stiffness * best.v) @ best.v)
-    return ChainSolution(c, best.v, cost, held, best.start, -best.beta, least, iteration)
+    return ChainSolution(c, best.v, cost, held, best.start, -best.beta)
 
 
 @dataclass

@@ -209,7 +209,7 @@ class LineProgram:
         return fit
 
     def _walked(self, layout: Layout, start: float, solved: ChainSolution) -> Array:
-        """F of the chain at the sorted points."""
+        """Return the values at the sorted points of the chain's f."""
         x, t, K = self.line.x, layout.kinks, len(layout.kinks)
         result = solved.start[0] + solved.start[1] * (x - start)
         if K:

@@ -97,12 +97,15 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
     if relative_gap(best[0], bound[0], problem.scale) <= options.tol and status is not Status.INTERRUPTED:
         status = Status.OPTIMAL
     objective, fit = best
-    few = settled(problem, line, fit)
-    if problem.interpolates:
-        few = program.met(few)
-    value = program.objective(few)
-    if value <= objective + ROOM * abs(objective) and max(program.miss(few), MET) <= max(misses, MET):
-        objective, fit = value, few
+    try:
+        few = settled(problem, line, fit)
+        if problem.interpolates:
+            few = program.met(few)
+        value = program.objective(few)
+        if value <= objective + ROOM * abs(objective) and max(program.miss(few), MET) <= max(misses, MET):
+            objective, fit = value, few
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
     lower, alpha, supremum = bound
     return Outcome(_solution(problem, line, fit), objective, alpha, lower, supremum, status, history, final=True)
 

@@ -153,9 +153,8 @@ def test_few_neurons_and_no_dust():
         assert np.abs(jumps).min() >= 1e-6 * np.abs(jumps).max()
 
 
-@pytest.mark.parametrize("method", ["univariate"])
-def test_other_data_are_refused_with_the_way_out(method):
-    x, y = np.arange(4.0), np.ones(4)
+def test_other_data_are_refused_with_the_way_out():
+    x, y, method = np.arange(4.0), np.ones(4), "univariate"
     with pytest.raises(ValueError, match="one input, biases"):
         cs.solve(np.column_stack([x, x]), y, lam=0.1, method=method)
     with pytest.raises(ValueError, match="one input, biases"):
@@ -181,6 +180,20 @@ def test_stops_in_time_and_at_ctrl_c(monkeypatch):
     stopped = cs.solve(x, y, lam=1e-3)
     assert stopped.status == "interrupted" and 0 < stopped.gap < 1
     assert stopped.certificate.verify(x, y)
+
+
+def test_ctrl_c_while_neurons_are_summed_up_keeps_the_answer(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal(200), rng.standard_normal(200)
+    whole = cs.solve(x, y, lam=1e-3)
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(univariate, "settled", interrupted)
+    stopped = cs.solve(x, y, lam=1e-3)
+    assert stopped.status == "interrupted"
+    assert stopped.objective == pytest.approx(whole.objective, rel=1e-8)
 
 
 def test_warm_start_saves_rounds():
