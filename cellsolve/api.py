@@ -17,6 +17,7 @@ from cellsolve.data import as_floats
 from cellsolve.losses import Loss
 from cellsolve.measure import SparseMeasure
 from cellsolve.oracles.choice import choose_oracle
+from cellsolve.oracles.interval import on_a_line
 from cellsolve.oracles.pricing import Oracle
 from cellsolve.potentials import Potential
 from cellsolve.problem import Problem, as_problem
@@ -28,6 +29,7 @@ from cellsolve.solvers.conic import MasterSolution, SolverFailure
 from cellsolve.solvers.finish import finish
 from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.generation import free_part_alone
+from cellsolve.solvers.runs import falls_into_runs
 from cellsolve.solvers.zero import zero_level
 from cellsolve.tasks import outcomes
 
@@ -140,7 +142,9 @@ def interpolate(
     X, y, penalty, free, fit_bias
         See `Problem`.
     sparsest : bool
-        Not available yet for any problem.
+        Of all interpolants of least norm return one with the fewest kinks: for one input and output, biases and
+        ``free="affine"``. Under `variation` there is only one; under `slope` bends of neighbouring points are joined
+        between them, and without `sparsest` stay at the points.
     **options
         As in `solve`: method, tol, max_time, max_cells, solver, n_jobs, random_state, progress, warm_start.
 
@@ -152,15 +156,19 @@ def interpolate(
     Raises
     ------
     ValueError
-        Repeated points with different y, targets that no network reaches, or ``sparsest=True``.
+        Repeated points with different y, targets that no network reaches, or ``sparsest=True`` for a problem of which
+        the sparsest interpolant is not known.
     """
-    if sparsest:
-        raise ValueError("sparsest=True is not available in this version; interpolate returns at most n neurons.")
     problem = as_problem(X, y, penalty=penalty, free=free, fit_bias=fit_bias)
     if not problem.interpolates:
         raise ValueError("the Problem has a lam; call solve, or problem.replace(lam=None).")
     _refuse_unknown(options, "interpolate")
-    return _solve(problem, None, **options)
+    if sparsest and not (on_a_line(problem) and falls_into_runs(problem)):
+        raise ValueError(
+            "sparsest=True is for one input and output, biases, free='affine', and penalty 'variation' or 'slope'; "
+            "elsewhere interpolate returns at most n neurons, not the fewest. Leave it out."
+        )
+    return _solve(problem, None, sparsest=bool(sparsest), **options)
 
 
 def path(
@@ -356,13 +364,14 @@ def _solve(
     random_state: Any = None,
     progress: bool = False,
     warm_start: Solution | SparseMeasure | None = None,
+    sparsest: bool = False,
 ) -> Solution:
     budget = Budget(seconds(max_time))
     name, chosen = _choose(method, problem)
     tol = positive(tol, "tol", chosen.tol)
     problem.refuse_unattained()
     random_state = seed(random_state)
-    frame = Frame.of(problem)
+    frame = chosen.frame(problem)
     inside, units = frame.inside, frame.units
     if oracle is None:
         oracle = _oracle(
@@ -384,6 +393,7 @@ def _solve(
             start=_start(warm_start, problem, frame),
             random_state=random_state,
             report=report,
+            sparsest=sparsest,
         )
         outcome = free_part_alone(inside)
         if outcome is None:

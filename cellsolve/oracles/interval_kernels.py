@@ -9,6 +9,9 @@ from cellsolve.doubles import add, add_product, two_sum
 
 #: an arc whose 1 - cos is at most this is no longer than rounding: its ends bound it, and this much more
 THIN = 2.0**-50
+#: error of a sum or product of double-doubles is below 2^-102 of its terms; twice that of a term and twice that of the
+#: result, and what is lost of the sum of all these, make less than this share
+ROUNDING = 2.0**-99
 
 
 @njit(cache=True, nogil=True)
@@ -32,21 +35,20 @@ def hinge_sums(knots, first, alpha, alpha_low, backwards, phi):
     """
     N = len(knots)
     s = s_low = f = f_low = 0.0
-    total = reach = 0.0
+    s_error = f_error = 0.0  # in units of ROUNDING
     for step in range(N):
         i = step if backwards else N - 1 - step
         if step:
             other = i - 1 if backwards else i + 1
             h, h_low = two_sum(knots[max(i, other)], -knots[min(i, other)])
             f, f_low = add_product(f, f_low, h, h_low, s, s_low)
-            reach += abs(h) * total
+            f_error += abs(h) * (s_error + abs(s)) + abs(f)
         phi[i] = f
         for j in range(first[i], first[i + 1]):
             s, s_low = add(s, s_low, alpha[j], alpha_low[j])
-            total += abs(alpha[j])
-    # each of the N steps rounds terms of size at most `reach` by less than 2^-98, and the result is rounded once, which
-    # the ratios account for
-    return s, (N + len(alpha) + 4) * 2.0**-98 * (reach + total)
+            s_error += abs(s) + abs(alpha[j])
+    # the result is rounded once, which the ratios account for
+    return s, ROUNDING * (f_error + s_error)
 
 
 @njit(cache=True, nogil=True)

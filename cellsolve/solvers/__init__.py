@@ -11,10 +11,11 @@ from cellsolve.oracles.interval import on_a_line
 from cellsolve.problem import Problem
 from cellsolve.solvers.active_cells import solve_active_cells
 from cellsolve.solvers.all_cells import solve_all_cells
+from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.generation import Budget, Outcome
 from cellsolve.solvers.neurons import solve_neurons
 from cellsolve.solvers.options import Options
-from cellsolve.solvers.univariate import solve_univariate
+from cellsolve.solvers.univariate import frame_on_line, solve_univariate
 
 __all__ = ["METHODS", "Budget", "Method", "Options", "Outcome", "choose"]
 
@@ -42,6 +43,8 @@ class Method:
         Whether it takes one input, with biases, only.
     tol : float
         Default relative gap.
+    frame : callable
+        Problem -> the coordinates that it is solved in.
     """
 
     run: Callable[..., Outcome]
@@ -53,6 +56,7 @@ class Method:
     no_jumps: bool = False
     one_input: bool = False
     tol: float = 1e-6
+    frame: Callable[[Problem], Frame] = Frame.of
 
     def cells_of(self, problem: Problem) -> int:
         """Return how many cells of this problem are listed by default."""
@@ -70,7 +74,9 @@ class Method:
 #: active_cells lists them only where that is quicker than branch and bound, or where that may not end: points whose
 #: responses are dependent beside the inactive cell, under label noise
 METHODS: dict[str, Method] = {
-    "univariate": Method(solve_univariate, max_cells=0, single_output=True, one_input=True, tol=1e-8),
+    "univariate": Method(
+        solve_univariate, max_cells=0, single_output=True, one_input=True, tol=1e-8, frame=frame_on_line
+    ),
     "active_cells": Method(
         solve_active_cells, max_cells=2_000, max_data_cells=250_000, single_output=True, no_jumps=True
     ),

@@ -84,6 +84,14 @@ class Frame:
         mixing = right[:rank].T / sizes[:rank] * scale
         return cls(problem, exact, inside.variant(basis=basis), units, centre, units.coefficients_inside(shift), mixing)
 
+    @classmethod
+    def of_runs(cls, problem: Problem) -> Frame:
+        """Return the frame of interpolation with a free affine part that looks at bends only: nothing is rounded."""
+        inside, units = problem.normalized()
+        mixing = np.diag(np.ldexp(1.0, units.basis - units.columns - units.x))
+        shift = np.zeros((len(mixing), problem.n_outputs))
+        return cls(problem, inside, inside.variant(basis=inside.lifted), units, np.zeros(0), shift, mixing)
+
     def start(self, measure: SparseMeasure) -> MasterSolution:
         """Return a network of the caller as it is inside, with the free part that suits it best there."""
         theta = self.neurons_inside(measure.neurons)

@@ -24,6 +24,8 @@ class Options:
         Convex solver of method "all_cells".
     start : MasterSolution, optional
         A network to start from.
+    sparsest : bool
+        Whether of all interpolants of least norm the one with the fewest kinks is wanted.
     """
 
     tol: float = 3e-7
@@ -33,3 +35,4 @@ class Options:
     start: MasterSolution | None = None
     random_state: Any = None
     report: Callable[[Round], None] | None = None
+    sparsest: bool = False

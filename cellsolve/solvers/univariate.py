@@ -18,11 +18,13 @@ from cellsolve.oracles.interval import IntervalOracle
 from cellsolve.problem import Problem
 from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution
+from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.generation import Outcome, lower_bound_of
 from cellsolve.solvers.line_network import Fit, Neurons, settled, summed
 from cellsolve.solvers.line_program import LineProgram
 from cellsolve.solvers.neurons import solve_neurons
 from cellsolve.solvers.options import Options
+from cellsolve.solvers.runs import falls_into_runs, solve_runs
 
 #: kinks to begin with, evenly among the data: enough to see where the function bends
 FIRST = 64
@@ -52,6 +54,8 @@ RANK = 1e-13
 
 def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options) -> Outcome:
     """Solve the normalized `problem` of one input with biases and one output."""
+    if falls_into_runs(problem):
+        return solve_runs(problem, oracle, options)
     line = oracle.line
     if line.x[0] == line.x[-1]:  # one place: one neuron
         return solve_neurons(problem, oracle, options)
@@ -108,6 +112,11 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
         status = Status.INTERRUPTED
     lower, alpha, supremum = bound
     return Outcome(_solution(problem, line, fit), objective, alpha, lower, supremum, status, history, final=True)
+
+
+def frame_on_line(problem: Problem) -> Frame:
+    """Return the coordinates in which a problem of one input is solved."""
+    return Frame.of_runs(problem) if falls_into_runs(problem) else Frame.of(problem)
 
 
 def _dual_vector(problem: Problem, program: LineProgram, fit: Fit) -> Array:

@@ -1,0 +1,382 @@
+"""Least-norm interpolants of one input, exactly: the kernels that decide where their kinks are.
+
+Points are in order, r_i = (unit, x_i) is the direction of the neuron with its kink at x_i, R_i its length and psi_i its
+angle, gamma_i = psi_{i+1} - psi_i. A run is a maximal sequence of points at which f bends the same way, by D_i.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from cellsolve.doubles import add, add_product, two_product, two_sum
+
+HALF_PI = 0.5 * np.pi
+#: integers up to this one, and their sums, are floats
+LARGEST = 2.0**52
+
+
+@njit(cache=True, nogil=True)
+def corners(x, y, tube, at):
+    """Fill at (N,) with the corners of a broken line that starts and ends at data, the longest pieces first.
+
+    A piece is a chord between two points that passes all points between within `tube` times the largest |y| on it.
+
+    Returns
+    -------
+    how many corners there are
+    """
+    N = len(x)
+    at[0], count, i = 0, 1, 0
+    while i < N - 1:
+        j, low, high = i + 1, -np.inf, np.inf
+        size = max(abs(y[i]), abs(y[j]))
+        while j + 1 < N:
+            h, rise, error = x[j] - x[i], y[j] - y[i], tube * size
+            low, high = max(low, (rise - error) / h), min(high, (rise + error) / h)
+            chord = (y[j + 1] - y[i]) / (x[j + 1] - x[i])
+            if not low <= chord <= high:
+                break
+            j += 1
+            size = max(size, abs(y[j]))
+        at[count] = i = j
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def bends(x, y, whole, bend):
+    """Fill bend (P,) with the jumps of the slope of the broken line through points x, y; 0 at both ends.
+
+    Where the pieces on both sides of a point are one, whole (P,) is false and the bend 0.
+    """
+    P = len(x)
+    bend[0] = bend[P - 1] = 0.0
+    before = (y[1] - y[0]) / (x[1] - x[0])
+    for i in range(1, P - 1):
+        after = (y[i + 1] - y[i]) / (x[i + 1] - x[i])
+        bend[i] = after - before if whole[i] else 0.0
+        before = after
+
+
+@njit(cache=True, nogil=True)
+def next_run(bend, start):
+    """Return the first run at or after `start` as a range; an empty one where there is none."""
+    P = len(bend)
+    while start < P and bend[start] == 0.0:
+        start += 1
+    stop = start
+    while stop < P and bend[stop] * bend[start] > 0.0:  # not of the signs: the product of tiny ones may vanish
+        stop += 1
+    return start, max(stop, min(start + 1, P))
+
+
+@njit(inline="always")
+def angle(x, unit, i):
+    """Gamma_i: between the directions of x_i and x_{i+1}, to all its digits."""
+    return np.arctan2(unit * (x[i + 1] - x[i]), unit * unit + x[i] * x[i + 1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fence(M, gamma, left, right, omega, tight, work):
+    r"""Minimise sum_j M_j (1 - cos omega_j) where omega_j + omega_{j+1} >= gamma_j, exactly, in one pass and back.
+
+    With omega_j = c_j +- t_j and c_j + c_{j+1} = gamma_j the constraints are t_1 >= t_2 <= t_3 >= ..., a fence. The
+    derivative of the least cost of the points so far, as a function of t_j, consists of pieces S cos t + C sin t; a
+    constraint makes it 0 on one side of its root, so that pieces are only taken from both ends of a queue, and put there.
+
+    Parameters
+    ----------
+    M : (K,)
+        Positive.
+    gamma : (K - 1,)
+    left, right : float
+        What the first and the last omega may not be below.
+    omega : (K,)
+        Filled.
+    tight : (K - 1,) bool
+        Filled: whether a constraint holds with equality.
+    work : (4, 2 K + 2)
+    """
+    K = len(M)
+    root, where, jump_S, jump_C = work[0], work[1], work[2], work[3]
+    head = tail = K  # breakpoints between pieces are where[head:tail]; where one is passed the piece changes by a jump
+    S_low = C_low = S_high = C_high = 0.0  # the first piece and the last
+    c, sign = 0.0, 1.0
+    for j in range(K):
+        S, C = sign * M[j] * np.sin(c), M[j] * np.cos(c)
+        S_low, C_low, S_high, C_high = S_low + S, C_low + C, S_high + S, C_high + C
+        t = -sign * np.inf
+        if j == 0 and left > 0.0:
+            t = left
+        if j == K - 1 and right > 0.0:
+            t = sign * max(sign * t, right - c)  # omega = c + sign t >= right
+        if sign > 0.0:  # t may not fall below its root: what is left of it becomes 0
+            while head < tail:
+                b = where[head]
+                if b > t and S_low * np.cos(b) + C_low * np.sin(b) >= 0.0:
+                    break
+                S_low, C_low, t, head = S_low + jump_S[head], C_low + jump_C[head], max(b, t), head + 1
+            root[j] = max(t, np.arctan2(-S_low, C_low))
+            head -= 1
+            where[head], jump_S[head], jump_C[head] = root[j], S_low, C_low
+            S_low = C_low = 0.0
+            if head == tail - 1:
+                S_high, C_high = jump_S[head], jump_C[head]
+        else:
+            while head < tail:
+                b = where[tail - 1]
+                if b < t and S_high * np.cos(b) + C_high * np.sin(b) <= 0.0:
+                    break
+                S_high, C_high, t, tail = S_high - jump_S[tail - 1], C_high - jump_C[tail - 1], min(b, t), tail - 1
+            root[j] = min(t, np.arctan2(-S_high, C_high))
+            where[tail], jump_S[tail], jump_C[tail] = root[j], -S_high, -C_high
+            tail += 1
+            S_high = C_high = 0.0
+            if head == tail - 1:
+                S_low, C_low = -jump_S[head], -jump_C[head]
+        if j < K - 1:
+            c, sign = gamma[j] - c, -sign
+    t = root[K - 1]
+    omega[K - 1] = max(c + sign * t, 0.0)
+    for j in range(K - 2, -1, -1):
+        c, sign = gamma[j] - c, -sign
+        tight[j] = sign * t >= sign * root[j]
+        t = t if tight[j] else root[j]
+        omega[j] = max(c + sign * t, 0.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_kinks(x, unit, bend, curved, pairs, at, share, mass, phi):
+    """Find the kinks of the least-norm interpolant of a broken line, and the dual function that proves it.
+
+    Parameters
+    ----------
+    x : (P,)
+    unit : float
+    bend : (P,)
+        D, 0 at both ends and where the interpolant has to be straight.
+    curved : bool
+        Whether a kink at tau costs the length of (unit, tau), `variation`, or unit, `slope`.
+    pairs : bool
+        Whether kinks of neighbouring points become one between them where that costs nothing: only of `slope`.
+    at, share, mass : (P,)
+        Filled: kink k is at x[at] + share (x[at + 1] - x[at]), with a jump of `mass`.
+    phi : (P,)
+        Filled: the dual function at the points, at most what a kink there costs.
+
+    Returns
+    -------
+    how many kinks there are
+    """
+    P, count, longest, start = len(x), 0, 0, 0
+    while start < P:
+        start, stop = next_run(bend, start)
+        longest, start = max(longest, stop - start), stop
+    phi[:] = 0.0
+    M, gamma, omega = np.empty(longest), np.empty(longest), np.empty(P)
+    omega[:] = -1.0  # where f is straight
+    tight, work = np.empty(longest + 1, dtype=np.bool_), np.empty((4, 2 * longest + 2))
+    start = 0
+    while True:
+        start, stop = next_run(bend, start)
+        if start == stop:
+            break
+        K, sign = stop - start, 1.0 if bend[start] > 0.0 else -1.0
+        if not curved:
+            for j in range(start, stop):
+                phi[j] = sign * unit
+                if pairs and (j - start) % 2 == 1:
+                    count -= 1
+                    both = mass[count] + bend[j]
+                    share[count], mass[count] = bend[j] / both, both
+                else:
+                    at[count], share[count], mass[count] = j, 0.0, bend[j]
+                count += 1
+            start = stop
+            continue
+        for j in range(K):
+            M[j] = abs(bend[start + j]) * np.hypot(unit, x[start + j])
+        for j in range(K - 1):
+            gamma[j] = angle(x, unit, start + j)
+        left = right = 0.0
+        if start == 1:
+            left = angle(x, unit, 0) - HALF_PI
+        if stop == P - 1:
+            right = angle(x, unit, P - 2) - HALF_PI
+        fence(M[:K], gamma[: K - 1], left, right, omega[start:stop], tight, work)
+        tight[K - 1] = right > 0.0 and omega[stop - 1] <= right * (1.0 + 1e-15)
+        opened = left > 0.0 and omega[start] <= left * (1.0 + 1e-15)
+        count = _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, share, mass, count)
+        for j in range(start, stop):
+            phi[j] = sign * np.hypot(unit, x[j]) * np.cos(omega[j])
+        start = stop
+    if curved:
+        for i in range(1, P - 1):
+            if omega[i] < 0.0:
+                _pass_by(x, unit, bend, i, omega, phi)
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, share, mass, count):
+    """Append the kinks of a run: one on each segment whose constraint is tight, the bends of other points at the points.
+
+    Of a bend D_j the segment to the right takes the part part_j, such that M_j sin omega_j = X_{j-1} + X_j with
+    X_j = part_j M_j sin omega_j; the first and the last segment of all take some where `opened` and tight[K - 1] say so.
+    """
+    K = stop - start
+    part = M  # overwritten
+    s = 0
+    while s < K:
+        e = s
+        while e < K - 1 and tight[e]:
+            e += 1
+        from_left, from_right = opened and s == 0, e == K - 1 and tight[K - 1]
+        X = 0.0
+        if from_left:
+            for j in range(e, s - 1, -1):
+                whole = M[j] * np.sin(omega[start + j])
+                X = max(whole - X, 0.0)
+                part[j] = 1.0 - X / whole if whole > 0.0 else 0.0
+        else:
+            for j in range(s, e + 1):
+                whole = M[j] * np.sin(omega[start + j])
+                X = max(whole - X, 0.0)
+                part[j] = X / whole if whole > 0.0 else 1.0
+            if not from_right and e > s:
+                part[e] = 0.0
+        for j in range(s - 1, e + 1):
+            i = start + j  # the segment from point i to the next
+            u = abs(bend[i]) * min(part[j], 1.0) if j >= s else 0.0
+            v = abs(bend[i + 1]) * (1.0 - min(part[j + 1], 1.0)) if j < e else 0.0
+            if j == s - 1:
+                u = -v * (unit * unit + x[i] * x[i + 1]) / (unit * unit + x[i] * x[i]) if from_left else 0.0
+            elif j == e:
+                v = -u * (unit * unit + x[i] * x[i + 1]) / (unit * unit + x[i + 1] * x[i + 1]) if from_right else 0.0
+            if not u + v > 0.0:
+                continue
+            jump = u + v if bend[start] > 0.0 else -u - v
+            where, within = (i, v / (u + v)) if u > 0.0 else (i + 1, 0.0)
+            if within == 0.0 and count > 0 and at[count - 1] == where and share[count - 1] == 0.0:
+                mass[count - 1] += jump
+                continue
+            at[count], share[count], mass[count] = where, within, jump
+            count += 1
+        s = e + 1
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pass_by(x, unit, bend, i, omega, phi):
+    """Set phi at a point where f is straight: near 0, as far as the kinks beside it allow."""
+    size = np.hypot(unit, x[i])
+    for other in (i - 1, i + 1):
+        if omega[other] < 0.0:
+            continue
+        bound = size * np.cos(max(angle(x, unit, min(i, other)) - omega[other], 0.0))
+        phi[i] = min(phi[i], bound) if bend[other] > 0.0 else max(phi[i], -bound)
+
+
+@njit(cache=True, nogil=True)
+def dual_vector(x, phi, bend, alpha):
+    """Fill alpha (P,) with numbers of which sum_j alpha_j (x_j - x_i)_+ is phi_i but for the rounding of alpha_{i+1}.
+
+    Each makes up for the rounding of those before, whose sums are carried to twice the working precision. The rounding
+    is towards the inside: where f bends up phi may only be lower. So it costs what it is, and not its largest share.
+    """
+    P = len(x)
+    s = s_low = f = f_low = 0.0
+    for j in range(P - 1, 0, -1):
+        h, h_low = two_sum(x[j], -x[j - 1])
+        away, away_low = two_sum(phi[j - 1], -f)
+        alpha[j] = ((away + (away_low - f_low)) / h - s) - s_low
+        while True:
+            t, t_low = add(s, s_low, alpha[j], 0.0)
+            g, g_low = add_product(f, f_low, h, h_low, t, t_low)
+            over = (g - phi[j - 1]) + g_low
+            if not over * bend[j - 1] > 0.0:
+                break
+            alpha[j] = np.nextafter(alpha[j] - over / h, -np.inf if over > 0.0 else np.inf)
+        s, s_low, f, f_low = t, t_low, g, g_low
+    alpha[0] = -s
+
+
+@njit(cache=True, nogil=True)
+def place_kinks(x, y, first, offset, slope, at, share, mass, scale, a, b, weight):
+    """Walk to the right and make offset + slope x + sum_k weight_k (a_k x + b_k)_+ meet y at the points after `first`.
+
+    A kink within a segment has two numbers, which meet the end of the segment and the slope of the one after it; a kink
+    at a point meets the next point. So no rounding outlives two segments.
+
+    Parameters
+    ----------
+    x, y : (P,)
+        Points in order; the linear part is the function at `first`.
+    at, share, mass : (K,)
+        Kinks x[at] + share (x[at + 1] - x[at]) in order, and the jumps of the slope, up to rounding.
+    scale : float
+        0, or the unit in which neurons are made to cost 1.
+    a, b, weight : (K,)
+        Filled.
+    """
+    K, P, k = len(at), len(x), 0
+    f, f_low = two_sum(offset, 0.0)
+    f, f_low = add_product(f, f_low, slope, 0.0, x[first], 0.0)
+    s, s_low = slope, 0.0
+    for i in range(first + 1, P):
+        h, h_low = two_sum(x[i], -x[i - 1])
+        f, f_low = add_product(f, f_low, h, h_low, s, s_low)
+        while k < K and at[k] == i - 1:
+            away, away_low = two_sum(y[i], -f)
+            away += away_low - f_low
+            a[k], b[k] = 1.0, -x[i - 1]
+            if share[k] > 0.0:
+                distance = (1.0 - share[k]) * h
+                if i + 1 < P:
+                    after = (y[i + 1] - y[i]) / (x[i + 1] - x[i])
+                    if k + 1 < K and at[k + 1] == i:
+                        after -= mass[k + 1] * (1.0 - share[k + 1])
+                    jump = (after - s) - s_low
+                    if jump * away > 0.0 and abs(away) < h * abs(jump):
+                        distance = away / jump
+                place, rest = two_sum(x[i], -distance)
+                a[k], b[k] = _ratio(place, rest)
+            if scale > 0.0:
+                cost = np.hypot(a[k], b[k] / scale)
+                a[k], b[k] = a[k] / cost, b[k] / cost
+            weight[k] = mass[k] / a[k]
+            reach, reach_low = add_product(b[k], 0.0, a[k], 0.0, x[i], 0.0)
+            if k + 1 == K or at[k + 1] != i - 1:
+                weight[k] = away / reach
+            f, f_low = add_product(f, f_low, reach, reach_low, weight[k], 0.0)
+            g, g_low = two_product(weight[k], a[k])
+            s, s_low = add(s, s_low, g, g_low)
+            k += 1
+
+
+@njit(cache=True, nogil=True)
+def _ratio(place, rest):
+    """Return floats a > 0 and b with -b / a nearly place + rest, by a continued fraction."""
+    if rest == 0.0:
+        return 1.0, -place
+    sign = 1.0 if place > 0.0 else -1.0
+    z, z_low = sign * place, sign * rest
+    p, p_before, q, q_before = 1.0, 0.0, 0.0, 1.0
+    for _ in range(80):
+        whole = np.floor(z)
+        if whole == z and z_low < 0.0:
+            whole -= 1.0
+        p_next, q_next = whole * p + p_before, whole * q + q_before
+        if max(p_next, q_next) > LARGEST:
+            break
+        p, p_before, q, q_before = p_next, p, q_next, q
+        z, z_low = add(z, z_low, -whole, 0.0)
+        if not z > 0.0:
+            break
+        # 1 / (z + z_low)
+        inverse = 1.0 / z
+        r, r_low = two_product(inverse, z)
+        error = ((1.0 - r) - r_low) - inverse * z_low
+        z, z_low = two_sum(inverse, inverse * error)
+    return (q, -sign * p) if q > 0.0 else (1.0, -place)
