@@ -17,7 +17,6 @@ from cellsolve.data import as_floats
 from cellsolve.losses import Loss
 from cellsolve.measure import SparseMeasure
 from cellsolve.oracles.choice import choose_oracle
-from cellsolve.oracles.interval import on_a_line
 from cellsolve.oracles.pricing import Oracle
 from cellsolve.potentials import Potential
 from cellsolve.problem import Problem, as_problem
@@ -163,7 +162,7 @@ def interpolate(
     if not problem.interpolates:
         raise ValueError("the Problem has a lam; call solve, or problem.replace(lam=None).")
     _refuse_unknown(options, "interpolate")
-    if sparsest and not (on_a_line(problem) and falls_into_runs(problem)):
+    if sparsest and not falls_into_runs(problem):
         raise ValueError(
             "sparsest=True is for one input and output, biases, free='affine', and penalty 'variation' or 'slope'; "
             "elsewhere interpolate returns at most n neurons, not the fewest. Leave it out."
@@ -395,15 +394,15 @@ def _solve(
             report=report,
             sparsest=sparsest,
         )
-        outcome = free_part_alone(inside)
+        outcome = None if frame.plain else free_part_alone(inside)
         if outcome is None:
             outcome = chosen.run(inside, oracle, options)
     allowed = SLACK * tol * abs(outcome.objective)
     measure, certificate, interrupted = finish(frame, outcome, oracle, budget, allowed)
-    status = outcome.status
+    status, residual = outcome.status, problem.residual(measure)
     if interrupted or status is Status.INTERRUPTED:  # whatever the gap: a path ends here
         status = Status.INTERRUPTED
-    elif problem.interpolates and problem.residual(measure) > INTERPOLATES * np.ldexp(1.0, units.y):
+    elif problem.interpolates and residual > INTERPOLATES * np.ldexp(1.0, units.y):
         status = Status.STALLED if status is Status.OPTIMAL else status
     elif certificate.gap <= tol:
         status = Status.OPTIMAL
@@ -412,7 +411,7 @@ def _solve(
     history = [
         type(r)(r.time, r.objective * units.value, r.lower_bound * units.value, r.cells) for r in outcome.history
     ]
-    return Solution(measure, certificate, status, problem.residual(measure), history, budget.elapsed, name)
+    return Solution(measure, certificate, status, residual, history, budget.elapsed, name)
 
 
 def _apart(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from cellsolve.data import Array
+from cellsolve.exact_sums import exact_dot
 from cellsolve.problem import Problem
-from cellsolve.tasks import unsignalled
 
 #: a dual value this share of its interval away from the ends is inside, whatever the three products that make it round
 INSIDE = 2.0**-48
@@ -62,18 +63,33 @@ def exact_dual(problem: Problem, alpha: Array) -> ExactDual:
 
 
 def _correct_column(B: Array, alpha: Array, low: Array, high: Array):
-    from scipy.linalg import qr
-
+    residual = [exact_dot(alpha, column) for column in B.T]
+    if np.isneginf(low).all() and np.isposinf(high).all():
+        ends = np.unique(np.concatenate([B.argmin(axis=0), B.argmax(axis=0)]))
+        return _solve_on_rows(B, chain((ends[i] for i in _independent(B[ends])), range(len(B))), residual)
     room = np.minimum(alpha - low, high - alpha)
     largest = room[np.isfinite(room)].max(initial=0.0)
     room = np.where(np.isfinite(room), room.clip(min=0.0), max(largest, 1.0))
     if not room.any():
         room = np.ones_like(room)
-    order = qr((B * room[:, None]).T, mode="r", pivoting=True)[1]
-    return _solve_on_rows(B, order, [_dot(alpha, column) for column in B.T])
+    order = chain(_independent(B * room[:, None]), range(len(B)))  # all, in case that those are not, exactly
+    return _solve_on_rows(B, order, residual)
 
 
-def _solve_on_rows(B: Array, order: np.ndarray, residual: list[Fraction]):
+def _independent(rows: Array) -> Iterator[int]:
+    """Yield the rows that elimination with row pivots would take: each the longest less those before."""
+    rest = rows.copy()
+    for _ in range(rows.shape[1]):
+        squares = np.einsum("ij,ij->i", rest, rest)
+        i = int(np.argmax(squares))
+        if not squares[i] > 0:
+            return
+        yield i
+        unit = rest[i] / np.sqrt(squares[i])
+        rest -= np.multiply.outer(rest @ unit, unit)
+
+
+def _solve_on_rows(B: Array, order: Iterable[int], residual: list[Fraction]):
     """Find independent rows R, in the given order, and delta with B_R^T delta = -residual; elimination in rationals."""
     k = B.shape[1]
     rows: list[int] = []
@@ -111,7 +127,7 @@ def exact_lower_bound(problem: Problem, dual: ExactDual, supremum: float) -> flo
     """
     if problem.interpolates:
         total = sum((value * Fraction(float(problem.targets[i, j])) for i, j, value in dual.changes()), Fraction(0))
-        total += _dot(dual.alpha, problem.targets)
+        total += exact_dot(dual.alpha, problem.targets)
         if supremum <= 0:
             return 0.0 if total <= 0 else np.inf
         return _below(total / Fraction(supremum))
@@ -130,30 +146,15 @@ def exact_lower_bound(problem: Problem, dual: ExactDual, supremum: float) -> flo
         total += term
     if inside.any():
         alpha = dual.alpha[inside]
-        total += factor * _dot(alpha, problem.targets[inside])
+        total += factor * exact_dot(alpha, problem.targets[inside])
         if problem.loss.bend:
-            total -= factor**2 * Fraction(problem.loss.bend) * _dot(alpha, alpha) / 2
+            total -= factor**2 * Fraction(problem.loss.bend) * exact_dot(alpha, alpha) / 2
     return _below(total / problem.n)
 
 
 def independent_rows(B: Array) -> int:
     """Return the rank of B, exactly."""
-    return len(_solve_on_rows(B, np.arange(len(B)), [Fraction(0)] * B.shape[1])[0])
-
-
-def _dot(left: Array, right: Array) -> Fraction:
-    """Return the inner product of two arrays of floats, exactly."""
-    (a, p), (b, q) = _integers(left), _integers(right)
-    return Fraction(int(unsignalled(np.dot, a, b))) * Fraction(2) ** (p + q)
-
-
-def _integers(values: Array) -> tuple[np.ndarray, int]:
-    """Return Python integers and an exponent: values = integers 2^exponent."""
-    fraction, exponent = np.frexp(values.ravel())
-    mantissa = np.ldexp(fraction, 53).astype(np.int64)
-    least = int(exponent[mantissa != 0].min(initial=2000))
-    shift = np.where(mantissa != 0, exponent - least, 0)
-    return mantissa.astype(object) << shift.astype(object), least - 53
+    return len(_solve_on_rows(B, range(len(B)), [Fraction(0)] * B.shape[1])[0])
 
 
 def _below(value: Fraction) -> float:

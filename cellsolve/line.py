@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numba import njit
 
-from cellsolve.data import Array
+from cellsolve.data import Array, sorting
 from cellsolve.potentials import L1, UNIT, LabelNoise, Potential, Slope, Variation
 
 RIGHT, LEFT, FLAT = 1, -1, 0
@@ -63,6 +64,8 @@ class Line:
     potential : Potential
     unit : float
         The last entry of every lifted point.
+    order : (n,) int, optional
+        The points from left to right.
 
     Attributes
     ----------
@@ -76,11 +79,11 @@ class Line:
         Relative error of the costs, and of the wedges.
     """
 
-    def __init__(self, points: Array, potential: Potential, unit: float = 1.0) -> None:
+    def __init__(self, points: Array, potential: Potential, unit: float = 1.0, order: np.ndarray | None = None) -> None:
         self.potential, self.unit = potential, unit
-        self.order = np.argsort(points, kind="stable")
+        self.order = sorting(points) if order is None else order
         self.x = points[self.order] + 0.0
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(self.x) > 0) + 1])
+        starts = np.concatenate([[0], np.flatnonzero(self.x[1:] > self.x[:-1]) + 1])
         knots = self.x[starts]
         if potential.order == 1:  # w bends where the bias changes its sign
             at = int(np.searchsorted(knots, 0.0))
@@ -201,11 +204,22 @@ class Line:
         return np.column_stack([facing.astype(float), bias + 0.0])
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _lengths_and_wedges(knots, unit, cost, wedge):
+    """Fill cost (N,) with |(unit, knot)| / unit and wedge (N - 1,) with what `Side` says of neighbours."""
+    flat_before = steep_before = 0.0
+    for i in range(len(knots)):
+        size = np.hypot(unit, knots[i])
+        cost[i], flat, steep = size / unit, unit / size, knots[i] / size
+        if i > 0:
+            cos, sin = flat_before * flat + steep_before * steep, flat_before * ((knots[i] - knots[i - 1]) / size)
+            wedge[i - 1] = sin * sin / (1.0 + abs(cos)) * (1.0 if cos > 0.0 else -1.0)
+        flat_before, steep_before = flat, steep
+
+
 def _variation(knots: Array, counts: np.ndarray, unit: float, potential: Potential) -> Side:
-    cost = np.hypot(unit, knots) / unit
-    ahead, behind = np.hypot(unit, knots[:-1]), np.hypot(unit, knots[1:])
-    inner = (unit / ahead) * (unit / behind) + (knots[:-1] / ahead) * (knots[1:] / behind)
-    wedge = _wedge(inner, (unit / ahead) * (np.diff(knots) / behind))
+    cost, wedge = np.empty(len(knots)), np.empty(len(knots) - 1)
+    _lengths_and_wedges(knots, unit, cost, wedge)
     flat = _wedge(-knots[:1] / np.hypot(unit, knots[:1]), unit / np.hypot(unit, knots[:1]))
     ends = np.array([cost[0], 1 / unit])
 

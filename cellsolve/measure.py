@@ -26,6 +26,8 @@ SAME_KINK = 2.0**-44
 
 #: points times neurons above which a network of one input is walked through in order
 LARGE = 2**18
+#: how many times the largest value of a network its terms may be before their rounding shows
+CANCELS = 2.0**10
 
 FORMAT = "cellsolve-measure-1"
 
@@ -105,14 +107,11 @@ class SparseMeasure:
 
     def predict(self, X: ArrayLike) -> Array:
         """Return f(X), shape (n,) or (n, m)."""
-        points = self._points(X)
-        if self.n_features == 1 and self.fit_bias and points.size * self.n_neurons > LARGE:
-            from cellsolve.kinks import network_on_line  # numba is not light
+        return self.values(self._points(X))
 
-            weights = self.weights.reshape(self.n_neurons, self.n_outputs)
-            result = network_on_line(self.neurons, weights, points[:, 0]).reshape(len(points), *self.weights.shape[1:])
-        else:
-            result = np.maximum(lift(points, self.fit_bias) @ self.neurons.T, 0.0) @ self.weights
+    def values(self, points: Array, order: np.ndarray | None = None) -> Array:
+        """Return f at `points` (n, d), for callers that know them; `order` is that of points of one input."""
+        result = self._neurons_at(points, order)
         if self.offset is not None:
             result = result + self.offset
         if self.linear is not None:
@@ -312,6 +311,21 @@ class SparseMeasure:
         if points.shape[1] != self.n_features:
             raise ValueError(f"X has {points.shape[1]} features; this measure was made for {self.n_features}.")
         return points
+
+    def _neurons_at(self, points: Array, order: np.ndarray | None) -> Array:
+        """Return the sum of the neurons; of one input in sorted order where there are many, or digits cancel."""
+        on_line = self.n_features == 1 and self.fit_bias
+        if not on_line or points.size * self.n_neurons <= LARGE:
+            responses = np.maximum(lift(points, self.fit_bias) @ self.neurons.T, 0.0)
+            result = responses @ self.weights
+            size = np.abs(result).max(initial=0.0)
+            if not on_line or (responses @ np.abs(self.weights)).max(initial=0.0) <= CANCELS * size:
+                return result
+        from cellsolve.kinks import network_on_line  # numba is not light
+
+        weights = self.weights.reshape(self.n_neurons, self.n_outputs)
+        result = network_on_line(self.neurons, weights, points[:, 0], order)
+        return result.reshape(len(points), *self.weights.shape[1:])
 
     def _sizes(self) -> Array:
         return np.abs(self.weights) if self.weights.ndim == 1 else lengths(self.weights)

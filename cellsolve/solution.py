@@ -116,7 +116,8 @@ class Solution:
             f"  lower bound  {self.lower_bound:.10g}   for networks of any width",
             f"  gap          {self.gap:.2e}",
             f"  neurons      {self.measure.n_neurons}",
-            f"  solved by    {self.method} in {self.time:.2f} s, {len(self.history)} rounds",
+            f"  solved by    {self.method} in {self.time:.2f} s"
+            + (f", {len(self.history)} rounds" if self.history else ""),
         ]
         if certificate.lam is None:
             lines.insert(5, f"  residual     {self.residual:.2e}   max |f(x_i) - y_i|")

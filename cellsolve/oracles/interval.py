@@ -12,6 +12,9 @@ from cellsolve.oracles.pricing import Oracle, Pricing
 from cellsolve.potentials import POTENTIALS, UNIT
 from cellsolve.problem import Problem
 
+#: share of a supremum up to which what a correction may add to it is added, without another look
+NEGLIGIBLE = 2.0**-40
+
 
 def on_a_line(problem: Problem) -> bool:
     """Whether neurons are kinks on a line: one input, biases, one output, and costs that are known in closed form."""
@@ -37,7 +40,7 @@ class IntervalOracle(Oracle):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.line = Line(problem.lifted[:, 0], problem.penalty, float(problem.lifted[0, -1]))
+        self.line = Line(problem.lifted[:, 0], problem.penalty, float(problem.lifted[0, -1]), problem.order)
 
     def price(self, alpha, level, correction=None, prove=True, max_time=np.inf, thorough=True):
         """As `Oracle.price`: always tight, rounding included."""
@@ -46,8 +49,11 @@ class IntervalOracle(Oracle):
             supremum = (supremum + self._changed(correction)) * (1 + 4 * UNIT)
         return Pricing(supremum, self.line.theta(facing, place), ratios, exhaustive=True)
 
-    def exactly(self, dual: ExactDual) -> float:
+    def exactly(self, dual: ExactDual, known: float) -> float:
         """Return the proven supremum of a corrected dual vector: its changes are known to 16 digits more."""
+        more = self._changed(dual.correction())
+        if known < np.inf and more <= NEGLIGIBLE * known:
+            return (known + more) * (1 + 4 * UNIT)
         low = np.zeros_like(dual.alpha)
         for i, j, change in dual.changes():
             low[i, j] = float(change)
@@ -85,7 +91,8 @@ class IntervalOracle(Oracle):
 
     def _reach(self, line: Line) -> float:
         """1 over the least cost of a neuron, for the error of phi."""
-        costs = [line.right.left_cost, line.right.right_cost, line.left.left_cost, line.left.right_cost]
+        sides = [line.right] if self.problem.one_facing else [line.right, line.left]
+        costs = [cost for side in sides for cost in (side.left_cost, side.right_cost)]
         least = min((part[part > 0].min(initial=np.inf) for part in costs), default=np.inf)
         constant = line.right.all_costs[1]
         least = min(least, constant) if constant > 0 else least
@@ -97,6 +104,9 @@ class IntervalOracle(Oracle):
         if penalty.free_constant(True):  # the changed alpha adds up to 0 with alpha: kinks on the data see it as it is
             width = self.line.knots[-1] - self.line.knots[0]
             return float(correction.sum() * width * (1 + (len(correction) + 8) * UNIT))
+        if not penalty.depends_on_data:
+            rows = np.flatnonzero(correction[:, 0])
+            lifted, correction = lifted[rows], correction[rows]
         return penalty.crude_bound(correction, lifted, True)
 
 
@@ -105,6 +115,8 @@ def _along(line: Line, side: Side, phi: Array, facing: int, level: float) -> tup
     S = len(side.wedge)
     ends, inside, share = np.empty(S), np.empty(S), np.empty(S)
     best = segment_suprema(phi, side.left_cost, side.right_cost, side.wedge, ends, inside, share)
+    if best <= level:
+        return best, np.zeros(0), np.zeros(0)
     knots = line.knots if facing == RIGHT else -line.knots[::-1]
     within = np.flatnonzero(inside > level)
     places = [knots[within] + share[within] * (knots[within + 1] - knots[within])]

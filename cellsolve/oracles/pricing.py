@@ -89,8 +89,11 @@ class Oracle(ABC):
             Ctrl-C in a proof.
         """
 
-    def exactly(self, dual: ExactDual) -> float | None:
-        """Return the proven supremum of a corrected dual vector, where the correction can be told exactly."""
+    def exactly(self, dual: ExactDual, known: float) -> float | None:
+        """Return the proven supremum of a corrected dual vector, where the correction can be told exactly.
+
+        `known` is that of the vector before, infinite where nobody looked.
+        """
         return None
 
     def around(self, theta: Array, weights: Array) -> None:  # noqa: B027 - most oracles need no hint

@@ -147,8 +147,10 @@ def _opposed(theta: Array, weights: Array) -> Array:
 
 def _as_it_is(frame: Frame, outcome: Outcome) -> SparseMeasure:
     solution = outcome.solution
+    if outcome.final:
+        return frame.measure(solution.theta, solution.weights, solution.coefficients)
     size = np.linalg.norm(solution.weights, axis=1)
-    keep = size > (0.0 if outcome.final else DUST * size.sum())
+    keep = size > DUST * size.sum()
     return frame.measure(solution.theta[keep], solution.weights[keep], solution.coefficients)
 
 
@@ -197,6 +199,8 @@ def certificate_of(frame: Frame, oracle, outcome: Outcome, objective: float, max
         supremum *= 1 + (room if tree is None else max(room, _tree_room(problem, dual, supremum)))
         lower = exact_lower_bound(problem, dual, supremum)
         answers.append((lower, supremum, dual, tree))
+        if lower > problem.dual_value(np.zeros_like(candidate)):
+            break
     lower, supremum, dual, tree = max(answers, key=lambda answer: answer[0])
     if problem.penalty.depends_on_data:
         tree = None  # a checker of label noise lists the cells
@@ -227,15 +231,16 @@ def _supremum(
     correction = dual.correction()
     if not (dual.alpha.any() or correction.any()):
         return 0.0, None
-    exact = None if oracle is None else oracle.exactly(dual)
+    exact = None if oracle is None else oracle.exactly(dual, known)
     if exact is not None:
         return exact, None
-    if problem.penalty.free_constant(problem.fit_bias):
-        if tree is not None and oracle is not None:
+    constants = problem.penalty.free_constant(problem.fit_bias)
+    if oracle is None and (constants or known == np.inf):
+        size = np.abs(dual.alpha) + correction
+        return problem.penalty.crude_bound(size, problem.lifted, problem.fit_bias), None
+    if constants:
+        if tree is not None:
             return oracle.corrected(known, dual.alpha, correction), tree
-        if oracle is None:
-            size = np.abs(dual.alpha) + correction
-            return problem.penalty.crude_bound(size, problem.lifted, problem.fit_bias), None
         pricing = oracle.price(dual.alpha, problem.level, correction, max_time=max_time)
         return pricing.supremum, pricing.tree
     if not correction.any():

@@ -39,6 +39,8 @@ class Frame:
         What points inside are less than the caller's, without rounding; empty where they are the same.
     shift, mixing : (k, m), (k, r)
         Coefficients of the free part, in units of `exact`: shift + mixing @ those of `inside`.
+    plain : bool
+        Whether the targets inside are those of `exact`, for a method that fits the free part by itself.
     """
 
     original: Problem
@@ -48,6 +50,7 @@ class Frame:
     centre: Array
     shift: Array
     mixing: Array
+    plain: bool = False
 
     @classmethod
     def of(cls, problem: Problem) -> Frame:
@@ -87,10 +90,11 @@ class Frame:
     @classmethod
     def of_runs(cls, problem: Problem) -> Frame:
         """Return the frame of interpolation with a free affine part that looks at bends only: nothing is rounded."""
-        inside, units = problem.normalized()
-        mixing = np.diag(np.ldexp(1.0, units.basis - units.columns - units.x))
-        shift = np.zeros((len(mixing), problem.n_outputs))
-        return cls(problem, inside, inside.variant(basis=inside.lifted), units, np.zeros(0), shift, mixing)
+        inside, units = problem.normalized(one_basis=True)
+        k = inside.basis.shape[1]
+        return cls(
+            problem, inside, inside, units, np.zeros(0), np.zeros((k, problem.n_outputs)), np.eye(k), plain=True
+        )  # fmt: skip
 
     def start(self, measure: SparseMeasure) -> MasterSolution:
         """Return a network of the caller as it is inside, with the free part that suits it best there."""

@@ -14,6 +14,12 @@ from cellsolve.doubles import add, add_product, two_product, two_sum
 HALF_PI = 0.5 * np.pi
 #: integers up to this one, and their sums, are floats
 LARGEST = 2.0**52
+#: half of the digits of a float
+HALF = 2.0**-26
+#: from a float to the next one inwards or the one after
+ROUNDING = 2.0**-52
+#: a kink whose place in float64 moves f by at most this share of y, at the end of the next segment, has that place
+EXACT = 2.0**-37
 
 
 @njit(cache=True, nogil=True)
@@ -83,7 +89,7 @@ def fence(M, gamma, left, right, omega, tight, work):
 
     With omega_j = c_j +- t_j and c_j + c_{j+1} = gamma_j the constraints are t_1 >= t_2 <= t_3 >= ..., a fence. The
     derivative of the least cost of the points so far, as a function of t_j, consists of pieces S cos t + C sin t; a
-    constraint makes it 0 on one side of its root, so that pieces are only taken from both ends of a queue, and put there.
+    constraint makes it 0 on one side of its root, so that pieces are only taken from the ends of a queue, or put there.
 
     Parameters
     ----------
@@ -173,9 +179,16 @@ def run_kinks(x, unit, bend, curved, pairs, at, share, mass, phi):
     while start < P:
         start, stop = next_run(bend, start)
         longest, start = max(longest, stop - start), stop
+    straight = False  # somewhere between the first bend and the last
+    for i in range(1, P - 1):
+        straight = straight or bend[i] == 0.0
     phi[:] = 0.0
-    M, gamma, omega = np.empty(longest), np.empty(longest), np.empty(P)
+    M, gamma, omega, size = np.empty(longest), np.empty(longest), np.empty(P), np.empty(P)
     omega[:] = -1.0  # where f is straight
+    if curved:
+        for i in range(P):
+            size[i] = np.hypot(unit, x[i])
+    ends = curved and (unit * unit + x[0] * x[1] < 0.0 or unit * unit + x[P - 2] * x[P - 1] < 0.0)
     tight, work = np.empty(longest + 1, dtype=np.bool_), np.empty((4, 2 * longest + 2))
     start = 0
     while True:
@@ -195,35 +208,54 @@ def run_kinks(x, unit, bend, curved, pairs, at, share, mass, phi):
                 count += 1
             start = stop
             continue
+        at_end = ends and (start == 1 or stop == P - 1)
+        if K == 1 and not at_end:
+            at[count], share[count], mass[count] = start, 0.0, bend[start]
+            omega[start], phi[start] = 0.0, sign * size[start]
+            count, start = count + 1, stop
+            continue
+        if K == 2 and not at_end:  # both bends gather in one kink: of cost |M_1 r_1 + M_2 r_2|, r of length 1
+            one, two = start, start + 1
+            both, R, Q = bend[one] + bend[two], size[one], size[two]
+            across, along = unit * (x[two] - x[one]) / R / Q, (unit * unit + x[one] * x[two]) / R / Q
+            M1, M2 = abs(bend[one]) * R, abs(bend[two]) * Q
+            cost = np.hypot(M1 + along * M2, across * M2)
+            phi[one], phi[two] = sign * R * (M1 + along * M2) / cost, sign * Q * (M2 + along * M1) / cost
+            if straight:
+                omega[one] = np.arctan2(across * M2, M1 + along * M2)
+                omega[two] = np.arctan2(across * M1, M2 + along * M1)
+            at[count], share[count], mass[count] = start, bend[two] / both, both
+            count, start = count + 1, stop
+            continue
         for j in range(K):
-            M[j] = abs(bend[start + j]) * np.hypot(unit, x[start + j])
+            M[j] = abs(bend[start + j]) * size[start + j]
         for j in range(K - 1):
             gamma[j] = angle(x, unit, start + j)
         left = right = 0.0
-        if start == 1:
+        if at_end and start == 1:
             left = angle(x, unit, 0) - HALF_PI
-        if stop == P - 1:
+        if at_end and stop == P - 1:
             right = angle(x, unit, P - 2) - HALF_PI
         fence(M[:K], gamma[: K - 1], left, right, omega[start:stop], tight, work)
         tight[K - 1] = right > 0.0 and omega[stop - 1] <= right * (1.0 + 1e-15)
         opened = left > 0.0 and omega[start] <= left * (1.0 + 1e-15)
         count = _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, share, mass, count)
         for j in range(start, stop):
-            phi[j] = sign * np.hypot(unit, x[j]) * np.cos(omega[j])
+            phi[j] = sign * size[j] * np.cos(omega[j])
         start = stop
-    if curved:
+    if curved and straight:
         for i in range(1, P - 1):
             if omega[i] < 0.0:
-                _pass_by(x, unit, bend, i, omega, phi)
+                _pass_by(x, unit, bend, i, size[i], omega, phi)
     return count
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, share, mass, count):
-    """Append the kinks of a run: one on each segment whose constraint is tight, the bends of other points at the points.
+    """Append the kinks of a run: one on each segment whose constraint is tight, other bends at their points.
 
     Of a bend D_j the segment to the right takes the part part_j, such that M_j sin omega_j = X_{j-1} + X_j with
-    X_j = part_j M_j sin omega_j; the first and the last segment of all take some where `opened` and tight[K - 1] say so.
+    X_j = part_j M_j sin omega_j; the first and the last segment of all take some where `opened` and tight[K - 1] say.
     """
     K = stop - start
     part = M  # overwritten
@@ -268,9 +300,8 @@ def _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, share, mass,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pass_by(x, unit, bend, i, omega, phi):
+def _pass_by(x, unit, bend, i, size, omega, phi):
     """Set phi at a point where f is straight: near 0, as far as the kinks beside it allow."""
-    size = np.hypot(unit, x[i])
     for other in (i - 1, i + 1):
         if omega[other] < 0.0:
             continue
@@ -290,15 +321,17 @@ def dual_vector(x, phi, bend, alpha):
     for j in range(P - 1, 0, -1):
         h, h_low = two_sum(x[j], -x[j - 1])
         away, away_low = two_sum(phi[j - 1], -f)
-        alpha[j] = ((away + (away_low - f_low)) / h - s) - s_low
+        slope = ((away + (away_low - f_low)) / h - s) - s_low
+        inwards = 0.0 if bend[j - 1] == 0.0 else ROUNDING if bend[j - 1] < 0.0 else -ROUNDING
         while True:
-            t, t_low = add(s, s_low, alpha[j], 0.0)
+            slope += inwards * abs(slope)
+            t, t_low = add(s, s_low, slope, 0.0)
             g, g_low = add_product(f, f_low, h, h_low, t, t_low)
             over = (g - phi[j - 1]) + g_low
-            if not over * bend[j - 1] > 0.0:
+            if not over * inwards < 0.0:
                 break
-            alpha[j] = np.nextafter(alpha[j] - over / h, -np.inf if over > 0.0 else np.inf)
-        s, s_low, f, f_low = t, t_low, g, g_low
+            slope -= over / h
+        alpha[j], s, s_low, f, f_low = slope, t, t_low, g, g_low
     alpha[0] = -s
 
 
@@ -321,6 +354,7 @@ def place_kinks(x, y, first, offset, slope, at, share, mass, scale, a, b, weight
         Filled.
     """
     K, P, k = len(at), len(x), 0
+    size = np.abs(y).max()
     f, f_low = two_sum(offset, 0.0)
     f, f_low = add_product(f, f_low, slope, 0.0, x[first], 0.0)
     s, s_low = slope, 0.0
@@ -331,6 +365,7 @@ def place_kinks(x, y, first, offset, slope, at, share, mass, scale, a, b, weight
             away, away_low = two_sum(y[i], -f)
             away += away_low - f_low
             a[k], b[k] = 1.0, -x[i - 1]
+            last = k + 1 == K or at[k + 1] != i - 1
             if share[k] > 0.0:
                 distance = (1.0 - share[k]) * h
                 if i + 1 < P:
@@ -341,14 +376,15 @@ def place_kinks(x, y, first, offset, slope, at, share, mass, scale, a, b, weight
                     if jump * away > 0.0 and abs(away) < h * abs(jump):
                         distance = away / jump
                 place, rest = two_sum(x[i], -distance)
-                a[k], b[k] = _ratio(place, rest)
+                beyond = x[i + 1] - x[i] if i + 1 < P else 0.0
+                b[k], moves, most = -place, abs(mass[k]) * (distance + beyond), EXACT * size * distance
+                if abs(rest) * moves > most:
+                    a[k], b[k] = _ratio(place, rest, most / moves)
             if scale > 0.0:
                 cost = np.hypot(a[k], b[k] / scale)
                 a[k], b[k] = a[k] / cost, b[k] / cost
-            weight[k] = mass[k] / a[k]
             reach, reach_low = add_product(b[k], 0.0, a[k], 0.0, x[i], 0.0)
-            if k + 1 == K or at[k + 1] != i - 1:
-                weight[k] = away / reach
+            weight[k] = away / reach if last else mass[k] / a[k]
             f, f_low = add_product(f, f_low, reach, reach_low, weight[k], 0.0)
             g, g_low = two_product(weight[k], a[k])
             s, s_low = add(s, s_low, g, g_low)
@@ -356,27 +392,33 @@ def place_kinks(x, y, first, offset, slope, at, share, mass, scale, a, b, weight
 
 
 @njit(cache=True, nogil=True)
-def _ratio(place, rest):
-    """Return floats a > 0 and b with -b / a nearly place + rest, by a continued fraction."""
-    if rest == 0.0:
-        return 1.0, -place
-    sign = 1.0 if place > 0.0 else -1.0
-    z, z_low = sign * place, sign * rest
-    p, p_before, q, q_before = 1.0, 0.0, 0.0, 1.0
-    for _ in range(80):
-        whole = np.floor(z)
-        if whole == z and z_low < 0.0:
-            whole -= 1.0
+def _ratio(place, rest, most):
+    """Return floats a > 0 and b with -b / a within `most` of place + rest, or the nearest that there are.
+
+    Its continued fraction p / q to nearest integers: each q z - p is what a division of the two before leaves.
+    """
+    unit = 2.0 ** np.rint(np.log2(abs(place)))
+    place, rest, most = place / unit, rest / unit, most / unit
+    p_before, q_before, left_before = 1.0, 0.0, -1.0
+    p, q = np.rint(place), 1.0
+    left, trusted = _left(place, rest, p, q), HALF
+    while left != 0.0 and q * q * most < 1.0:
+        if abs(left) < trusted:  # half of the digits of what is left are rounding by now
+            left, left_before = _left(place, rest, p, q), _left(place, rest, p_before, q_before)
+            trusted = HALF * abs(left)
+            if left == 0.0:
+                break
+        whole = -np.rint(left_before / left)
         p_next, q_next = whole * p + p_before, whole * q + q_before
-        if max(p_next, q_next) > LARGEST:
+        if not max(abs(p_next), abs(q_next)) <= LARGEST:
             break
-        p, p_before, q, q_before = p_next, p, q_next, q
-        z, z_low = add(z, z_low, -whole, 0.0)
-        if not z > 0.0:
-            break
-        # 1 / (z + z_low)
-        inverse = 1.0 / z
-        r, r_low = two_product(inverse, z)
-        error = ((1.0 - r) - r_low) - inverse * z_low
-        z, z_low = two_sum(inverse, inverse * error)
-    return (q, -sign * p) if q > 0.0 else (1.0, -place)
+        p_before, q_before, p, q = p, q, p_next, q_next
+        left_before, left = left, left_before + whole * left
+    return abs(q), -p * unit if q > 0.0 else p * unit
+
+
+@njit(inline="always")
+def _left(place, rest, p, q):
+    """Return q (place + rest) - p, place and rest two floats."""
+    product, low = two_product(q, place)
+    return (product - p) + (low + q * rest)

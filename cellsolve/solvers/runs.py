@@ -12,12 +12,12 @@ import numpy as np
 
 from cellsolve.data import Array
 from cellsolve.line import Line
-from cellsolve.oracles.interval import IntervalOracle
+from cellsolve.oracles.interval import IntervalOracle, on_a_line
 from cellsolve.potentials import UNIT, Slope, Variation
 from cellsolve.problem import Problem
-from cellsolve.solution import Round, Status
+from cellsolve.solution import Status
 from cellsolve.solvers.conic import MasterSolution
-from cellsolve.solvers.generation import Outcome, lower_bound_of
+from cellsolve.solvers.generation import Outcome
 from cellsolve.solvers.options import Options
 from cellsolve.solvers.run_kernels import bends, corners, dual_vector, place_kinks, run_kinks
 
@@ -28,8 +28,9 @@ ROUNDED = 1e-12
 
 
 def falls_into_runs(problem: Problem) -> bool:
-    """Whether the problem, of one input and output, is interpolation that falls into runs."""
-    return problem.interpolates and problem.free == "affine" and type(problem.penalty) in (Variation, Slope)
+    """Whether the problem is interpolation that falls into runs."""
+    falls = problem.interpolates and problem.free == "affine" and type(problem.penalty) in (Variation, Slope)
+    return falls and on_a_line(problem)
 
 
 def solve_runs(problem: Problem, oracle: IntervalOracle, options: Options) -> Outcome:
@@ -43,13 +44,10 @@ def solve_runs(problem: Problem, oracle: IntervalOracle, options: Options) -> Ou
     bend, at, share, mass, phi = np.empty(P), np.empty(P, dtype=np.int64), np.empty(P), np.empty(P), np.empty(P)
     bends(x, points.y, points.whole, bend)
     count = run_kinks(x, unit, bend, curved, options.sparsest, at, share, mass, phi)
-    alpha = points.alpha(phi / unit, bend)
-    supremum = oracle.look(alpha, np.inf)[0]
-    lower = lower_bound_of(problem, alpha[:, None], supremum)
+    alpha = points.alpha(phi / unit, bend)[:, None]
     solution = _network(line, points, at[:count], share[:count], mass[:count], curved, alpha)
-    objective = float(np.sum(np.abs(solution.weights[:, 0]) * problem.neuron_costs(solution.theta)))
-    history = [Round(options.budget.elapsed, objective, lower, count)]
-    return Outcome(solution, objective, alpha[:, None], lower, supremum, Status.OPTIMAL, history, final=True)
+    value = problem.dual_value(alpha)  # of the network too, but for rounding, which the certificate tells
+    return Outcome(solution, value, alpha, 0.0, np.inf, Status.OPTIMAL, [], final=True)
 
 
 def _without_kinks(problem: Problem, points: _Points, unit: float) -> Outcome:
@@ -79,14 +77,19 @@ class _Points:
 
     def __init__(self, line: Line, targets: Array) -> None:
         first = line.first[:-1][np.diff(line.first) > 0]
-        self.line, places, values = line, line.x[first], targets[line.order[first]]
+        rows = line.order if len(first) == line.n else line.order[first]
+        self.line, places, values = line, line.x if len(first) == line.n else line.x[first], targets[rows]
         at = np.empty(len(places), dtype=np.int64)
         at = at[: corners(places, values, TUBE, at)]
+        self.whole = np.ones(len(at), dtype=bool)
+        self.x, self.y, self.rows = places, values, rows
+        if len(at) == len(places):
+            return
         long = np.flatnonzero(np.diff(at) > 1)
         amid = (at[long] + at[long + 1]) // 2
         chosen = np.insert(at, long + 1, amid)
-        self.whole = np.insert(np.ones(len(at), dtype=bool), long + 1, False)
-        self.x, self.y, self.rows = places[chosen], values[chosen], line.order[first[chosen]]
+        self.whole = np.insert(self.whole, long + 1, False)
+        self.x, self.y, self.rows = places[chosen], values[chosen], self.rows[chosen]
 
     def alpha(self, phi: Array, bend: Array) -> Array:
         """Return the dual vector (n,) of which phi (P,) are the values at these points."""
@@ -100,9 +103,9 @@ def _network(
     line: Line, points: _Points, at: np.ndarray, share: Array, mass: Array, curved: bool, alpha: Array
 ) -> MasterSolution:
     """Return the network with these kinks, which face away from the flattest segment that has none within."""
-    x, y = points.x[points.whole], points.y[points.whole]
-    number = np.cumsum(points.whole) - 1
-    at = number[at]
+    x, y = points.x, points.y
+    if not points.whole.all():
+        x, y, at = x[points.whole], y[points.whole], (np.cumsum(points.whole) - 1)[at]
     slope = np.diff(y) / np.diff(x)
     straight = np.ones(len(slope), dtype=bool)
     straight[at[share > 0]] = False
@@ -126,11 +129,13 @@ def _network(
     b[left] *= -1
     facing = np.where(np.arange(len(at)) < first, -1.0, 1.0)
     theta = np.column_stack([facing * a, facing * b / line.unit])
-    return MasterSolution(theta, weight[:, None], _affine(slope, offset, line.unit), alpha[:, None])
+    return MasterSolution(theta, weight[:, None], _affine(slope, offset, line.unit), alpha)
 
 
 def _rounds_little(x: Array, at: np.ndarray, share: Array, mass: Array, size: float) -> bool:
-    """Whether f moves little where kinks are moved by their rounding: the next segment has it from the last one's end."""
+    """Whether f moves little where kinks move by their rounding, which the next segment magnifies."""
+    if (np.abs(mass) * np.abs(x[at])).max(initial=0.0) * UNIT > ROUNDED * size:
+        return False
     h = np.diff(x)
     longest = np.maximum(np.append(h[1:], 0.0), np.append(0.0, h[:-1]))[at]
     near = h[at] * np.where(share > 0, np.minimum(share, 1 - share), 1.0)
