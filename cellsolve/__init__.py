@@ -17,6 +17,8 @@ _PUBLIC = {
     "certify": "cellsolve.api",
     "contact_set": "cellsolve.contact",
     "ContactSet": "cellsolve.contact",
+    "convex_runs": "cellsolve.broken_line",
+    "ConvexRuns": "cellsolve.broken_line",
     "Solution": "cellsolve.solution",
     "Status": "cellsolve.solution",
     "Certificate": "cellsolve.certificate",

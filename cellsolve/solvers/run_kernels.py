@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cellsolve.broken_line import next_run
 from cellsolve.doubles import add, add_product, two_product, two_sum
 
 HALF_PI = 0.5 * np.pi
@@ -20,61 +21,6 @@ HALF = 2.0**-26
 ROUNDING = 2.0**-52
 #: a kink whose place in float64 moves f by at most this share of y, at the end of the next segment, has that place
 EXACT = 2.0**-37
-
-
-@njit(cache=True, nogil=True)
-def corners(x, y, tube, at):
-    """Fill at (N,) with the corners of a broken line that starts and ends at data, the longest pieces first.
-
-    A piece is a chord between two points that passes all points between within `tube` times the largest |y| on it.
-
-    Returns
-    -------
-    how many corners there are
-    """
-    N = len(x)
-    at[0], count, i = 0, 1, 0
-    while i < N - 1:
-        j, low, high = i + 1, -np.inf, np.inf
-        size = max(abs(y[i]), abs(y[j]))
-        while j + 1 < N:
-            h, rise, error = x[j] - x[i], y[j] - y[i], tube * size
-            low, high = max(low, (rise - error) / h), min(high, (rise + error) / h)
-            chord = (y[j + 1] - y[i]) / (x[j + 1] - x[i])
-            if not low <= chord <= high:
-                break
-            j += 1
-            size = max(size, abs(y[j]))
-        at[count] = i = j
-        count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def bends(x, y, whole, bend):
-    """Fill bend (P,) with the jumps of the slope of the broken line through points x, y; 0 at both ends.
-
-    Where the pieces on both sides of a point are one, whole (P,) is false and the bend 0.
-    """
-    P = len(x)
-    bend[0] = bend[P - 1] = 0.0
-    before = (y[1] - y[0]) / (x[1] - x[0])
-    for i in range(1, P - 1):
-        after = (y[i + 1] - y[i]) / (x[i + 1] - x[i])
-        bend[i] = after - before if whole[i] else 0.0
-        before = after
-
-
-@njit(cache=True, nogil=True)
-def next_run(bend, start):
-    """Return the first run at or after `start` as a range; an empty one where there is none."""
-    P = len(bend)
-    while start < P and bend[start] == 0.0:
-        start += 1
-    stop = start
-    while stop < P and bend[stop] * bend[start] > 0.0:  # not of the signs: the product of tiny ones may vanish
-        stop += 1
-    return start, max(stop, min(start + 1, P))
 
 
 @njit(inline="always")

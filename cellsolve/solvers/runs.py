@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellsolve.broken_line import BrokenLine
 from cellsolve.data import Array
 from cellsolve.line import Line
 from cellsolve.oracles.interval import IntervalOracle, on_a_line
@@ -19,10 +20,8 @@ from cellsolve.solution import Status
 from cellsolve.solvers.conic import MasterSolution
 from cellsolve.solvers.generation import Outcome
 from cellsolve.solvers.options import Options
-from cellsolve.solvers.run_kernels import bends, corners, dual_vector, place_kinks, run_kinks
+from cellsolve.solvers.run_kernels import dual_vector, place_kinks, run_kinks
 
-#: points within this share of |y| of a line are on it: some roundings of targets that were computed
-TUBE = 2.0**-49
 #: neurons are normalized where rounding their kinks moves f by at most this share of y
 ROUNDED = 1e-12
 
@@ -36,21 +35,22 @@ def falls_into_runs(problem: Problem) -> bool:
 def solve_runs(problem: Problem, oracle: IntervalOracle, options: Options) -> Outcome:
     """Find the interpolant of least norm of the normalized `problem`, and the dual vector that proves it."""
     line = oracle.line
-    points = _Points(line, problem.targets[:, 0])
+    points = BrokenLine(line, problem.targets[:, 0])
     x, unit, curved = points.x, line.unit, isinstance(problem.penalty, Variation)
     P = len(x)
     if P < 3:
         return _without_kinks(problem, points, unit)
-    bend, at, share, mass, phi = np.empty(P), np.empty(P, dtype=np.int64), np.empty(P), np.empty(P), np.empty(P)
-    bends(x, points.y, points.whole, bend)
-    count = run_kinks(x, unit, bend, curved, options.sparsest, at, share, mass, phi)
-    alpha = points.alpha(phi / unit, bend)[:, None]
+    at, share, mass, phi = np.empty(P, dtype=np.int64), np.empty(P), np.empty(P), np.empty(P)
+    count = run_kinks(x, unit, points.bend, curved, options.sparsest, at, share, mass, phi)
+    alpha = np.empty(P)
+    dual_vector(x, phi / unit, points.bend, alpha)
+    alpha = points.scattered(alpha)[:, None]
     solution = _network(line, points, at[:count], share[:count], mass[:count], curved, alpha)
     value = problem.dual_value(alpha)  # of the network too, but for rounding, which the certificate tells
     return Outcome(solution, value, alpha, 0.0, np.inf, Status.OPTIMAL, [], final=True)
 
 
-def _without_kinks(problem: Problem, points: _Points, unit: float) -> Outcome:
+def _without_kinks(problem: Problem, points: BrokenLine, unit: float) -> Outcome:
     """Return the line through one or two points."""
     x, y = points.x, points.y
     slope = float((y[-1] - y[0]) / (x[-1] - x[0])) if len(x) > 1 else 0.0
@@ -65,42 +65,8 @@ def _affine(slope: float, offset: float, unit: float) -> Array:
     return np.array([[slope], [offset / unit]])
 
 
-class _Points:
-    """The corners of the line that connects the dots, and a point amid each of its pieces that pass others.
-
-    Attributes
-    ----------
-    x, y : (P,)
-    whole : (P,) bool
-        Which of them are corners.
-    """
-
-    def __init__(self, line: Line, targets: Array) -> None:
-        first = line.first[:-1][np.diff(line.first) > 0]
-        rows = line.order if len(first) == line.n else line.order[first]
-        self.line, places, values = line, line.x if len(first) == line.n else line.x[first], targets[rows]
-        at = np.empty(len(places), dtype=np.int64)
-        at = at[: corners(places, values, TUBE, at)]
-        self.whole = np.ones(len(at), dtype=bool)
-        self.x, self.y, self.rows = places, values, rows
-        if len(at) == len(places):
-            return
-        long = np.flatnonzero(np.diff(at) > 1)
-        amid = (at[long] + at[long + 1]) // 2
-        chosen = np.insert(at, long + 1, amid)
-        self.whole = np.insert(self.whole, long + 1, False)
-        self.x, self.y, self.rows = places[chosen], values[chosen], self.rows[chosen]
-
-    def alpha(self, phi: Array, bend: Array) -> Array:
-        """Return the dual vector (n,) of which phi (P,) are the values at these points."""
-        here, alpha = np.empty(len(phi)), np.zeros(self.line.n)
-        dual_vector(self.x, phi, bend, here)
-        alpha[self.rows] = here
-        return alpha
-
-
 def _network(
-    line: Line, points: _Points, at: np.ndarray, share: Array, mass: Array, curved: bool, alpha: Array
+    line: Line, points: BrokenLine, at: np.ndarray, share: Array, mass: Array, curved: bool, alpha: Array
 ) -> MasterSolution:
     """Return the network with these kinks, which face away from the flattest segment that has none within."""
     x, y = points.x, points.y
