@@ -137,8 +137,8 @@ class ConvexRuns:
             return True
         if potential.name != "slope":
             raise ValueError(
-                f"penalty is {potential.name!r}; beforehand it is known for 'variation' and 'slope' whether there is one "
-                "minimiser. contact_set tells it of a solution."
+                f"penalty is {potential.name!r}; 'variation' and 'slope' are known to have one minimiser, or not, "
+                "beforehand. contact_set tells it of a solution."
             )
         return bool((self.points <= 3).all())
 

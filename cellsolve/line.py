@@ -77,6 +77,8 @@ class Line:
         x[first[i]:first[i + 1]] lie at knot i.
     rounding : float
         Relative error of the costs, and of the wedges.
+    of_ratios : float
+        Relative error of phi / w at a knot.
     """
 
     def __init__(self, points: Array, potential: Potential, unit: float = 1.0, order: np.ndarray | None = None) -> None:
@@ -90,6 +92,7 @@ class Line:
             if at == len(knots) or knots[at] != 0.0:
                 knots, starts = np.insert(knots, at, 0.0), np.insert(starts, at, np.append(starts, len(self.x))[at])
         self.knots, self.first = knots, np.append(starts, len(self.x))
+        self.of_ratios = (8 + (8 * len(knots) if potential.depends_on_data else 0)) * UNIT
         self.rounding = (16 + (len(knots) if potential.depends_on_data else 0)) * 8 * UNIT
 
     @property

@@ -114,7 +114,7 @@ def _along(line: Line, side: Side, phi: Array, facing: int, level: float) -> tup
     """Price one facing; `phi` at its knots from the left, in the mirrored order for those that face left."""
     S = len(side.wedge)
     ends, inside, share = np.empty(S), np.empty(S), np.empty(S)
-    best = segment_suprema(phi, side.left_cost, side.right_cost, side.wedge, ends, inside, share)
+    best = segment_suprema(phi, side.left_cost, side.right_cost, side.wedge, line.of_ratios, ends, inside, share)
     if best <= level:
         return best, np.zeros(0), np.zeros(0)
     knots = line.knots if facing == RIGHT else -line.knots[::-1]
@@ -138,7 +138,7 @@ def _all_active(line: Line, side: Side, phi: float, total: float, facing: int, l
     """Price the neurons between that with its kink at the first knot and the constant."""
     kink, constant = side.all_costs
     u, v = phi / kink if kink > 0 else 0.0, total / constant
-    ratio, A, B = arc(u, v, side.all_wedge)
+    ratio, A, B = arc(u, v, side.all_wedge, line.of_ratios)
     found = []
     if A > 0 and B > 0:
         if ratio > level:  # its kink lies before the first knot

@@ -52,8 +52,10 @@ def hinge_sums(knots, first, alpha, alpha_low, backwards, phi):
 
 
 @njit(cache=True, nogil=True)
-def arc(u, v, wedge):
+def arc(u, v, wedge, relative):
     """The largest |ratio| on an arc with ratios u, v at its ends; `wedge` as in `cellsolve.line.Side`.
+
+    `relative` bounds the relative error of u and v, where it counts more than it does for the largest ratio.
 
     Returns
     -------
@@ -67,15 +69,16 @@ def arc(u, v, wedge):
         v, wedge = -v, -wedge
     A, B = (u - v) + v * wedge, (v - u) + u * wedge
     square = ((u - v) ** 2 / wedge + 2.0 * u * v) / (2.0 - wedge)
-    if obtuse:
-        B = -B
+    rounding = 0.0
+    if obtuse:  # then u - v may be small beside both, whose roundings are not; within acute arcs it is below wedge u
+        B, rounding = -B, relative * (abs(u) + abs(v)) / np.sqrt(wedge * (2.0 - wedge))
     if not A * B > 0.0:
         return largest, 0.0, 0.0
-    return max(largest, np.sqrt(max(square, 0.0))), abs(A), abs(B)
+    return max(largest, np.sqrt(max(square, 0.0)) + rounding), abs(A), abs(B)
 
 
 @njit(cache=True, nogil=True)
-def segment_suprema(phi, left_cost, right_cost, wedge, ends, inside, place):
+def segment_suprema(phi, left_cost, right_cost, wedge, relative, ends, inside, place):
     """Fill, for the segments between knots, the ratios |phi| / w at both ends and within.
 
     Parameters
@@ -83,6 +86,8 @@ def segment_suprema(phi, left_cost, right_cost, wedge, ends, inside, place):
     phi : (N,)
     left_cost, right_cost, wedge : (N - 1,)
         w at the ends of the segments, and the angle between the neurons there, as in `cellsolve.line.Side`.
+    relative : float
+        Bound on the relative error of phi / w at the ends.
     ends, inside : (N - 1,)
         Filled: the larger ratio of the two ends, and the largest within, or -1 where that is an end.
     place : (N - 1,)
@@ -96,7 +101,7 @@ def segment_suprema(phi, left_cost, right_cost, wedge, ends, inside, place):
     for i in range(len(wedge)):
         u = phi[i] / left_cost[i] if left_cost[i] > 0.0 else 0.0
         v = phi[i + 1] / right_cost[i] if right_cost[i] > 0.0 else 0.0
-        value, A, B = arc(u, v, wedge[i])
+        value, A, B = arc(u, v, wedge[i], relative)
         ends[i] = max(abs(u), abs(v))
         inside[i] = -1.0
         if A > 0.0 and B > 0.0:

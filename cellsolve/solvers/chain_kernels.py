@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cellsolve.doubles import add, add_product
+
 #: kinds of events: an observation of f, one of f', a jump of f' (a kink), a jump of f (of a kink that moves)
 VALUE, SLOPE, KINK, SHIFT = 0, 1, 2, 3
 #: variance of a state that nothing is known of: its square fits in float64, and 1 is rounding beside it
@@ -119,14 +121,15 @@ def smooth(kind, step, index, R, T, r, t, kept_rows, kept_jumps, pull, jump, sta
 def values(kind, step, index, jump, start, value):
     """Fill value (n,) with f and f' as they are observed, from jumps (K,) and the state at the first event (2,)."""
     f, slope = start
+    f_low = slope_low = 0.0
     for e in range(len(kind)):
         k = index[e]
         if e:
-            f += step[e] * slope
+            f, f_low = add_product(f, f_low, step[e], 0.0, slope, slope_low)
         if kind[e] == KINK:
-            slope += jump[k]
+            slope, slope_low = add(slope, slope_low, jump[k], 0.0)
         elif kind[e] == SHIFT:
-            f += jump[k]
+            f, f_low = add(f, f_low, jump[k], 0.0)
         else:
             value[k] = f if kind[e] == VALUE else slope
 
@@ -137,7 +140,7 @@ def potentials(kind, step, index, pull, phi, moments):
 
     Of a kink it is sum_j pull_j (x_j - tau_k)+ over the observations of f, and pull_j over those of f' beyond it.
     """
-    m0 = m1 = 0.0
+    m0 = m0_low = m1 = m1_low = 0.0
     for e in range(len(kind) - 1, -1, -1):
         k = index[e]
         if kind[e] == KINK:
@@ -145,11 +148,11 @@ def potentials(kind, step, index, pull, phi, moments):
         elif kind[e] == SHIFT:
             phi[k] = m0
         elif kind[e] == VALUE:
-            m0 += pull[k]
+            m0, m0_low = add(m0, m0_low, pull[k], 0.0)
         else:
-            m1 += pull[k]
+            m1, m1_low = add(m1, m1_low, pull[k], 0.0)
         if e:
-            m1 += step[e] * m0
+            m1, m1_low = add_product(m1, m1_low, step[e], 0.0, m0, m0_low)
     moments[0], moments[1] = m0, m1
 
 

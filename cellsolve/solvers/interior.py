@@ -200,7 +200,7 @@ class _Residuals:
         terms = scale.size + scale.width * float(np.sum(point.p + point.q))  # what f is a sum of
         self.wrong = max(
             float(np.abs(self.moments).max(initial=0.0)) / scale.alpha,
-            float(np.abs(self.r).max(initial=0.0)) / terms,
+            float(np.abs(self.r).max(initial=0.0)) / scale.size,
             float(np.abs(self.miss).max(initial=0.0)) / terms,
             float(np.abs(self.r_p / omega).max(initial=0.0)),
             float(np.abs(self.r_q / omega).max(initial=0.0)),

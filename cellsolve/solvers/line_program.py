@@ -163,11 +163,14 @@ class LineProgram:
         layout = Layout(self.line, neurons)
         if self.problem.loss.bend is None and not self.problem.interpolates:
             return self._by_newton(layout, tol)
-        rows = self._observations(layout.kinks)
-        solved = self._chained(layout, rows, tol)
         if self.summed:
-            alpha = (self.y - self._walked(layout, rows.place[0], solved)) / self.line.n
+            sums = Sums(self.line.x, self.y, np.ones(self.line.n), self._cuts(layout.kinks))
+            rows = sums.rows
+            solved = self._chained(layout, rows, tol)
+            alpha = sums.alpha(solved.alpha)
         else:
+            rows = self._observations()
+            solved = self._chained(layout, rows, tol)
             alpha = np.zeros(self.line.n)
             alpha[rows.points] = solved.alpha
         return self._fit(layout, rows, solved, alpha)
@@ -191,7 +194,7 @@ class LineProgram:
         f, norm = self.values, self.norm
         for _ in range(NEWTON):
             slope, curve = loss.gradient(f, y), np.maximum(loss.curvature(f, y), LEAST)
-            rows = self._sums(layout.kinks, f - slope / curve, curve)
+            rows = Sums(self.line.x, f - slope / curve, curve, self._cuts(layout.kinks)).rows
             solved = self._chained(layout, rows, tol)
             there, size = self._walked(layout, rows.place[0], solved), solved.cost
             change = float(slope @ (there - f)) / n + size - norm
@@ -232,7 +235,7 @@ class LineProgram:
             facing, place = fit.neurons.facing, fit.neurons.place
             corner = np.isin(place, line.knots) | ((facing == FLAT) & (not line.curved))
             layout = Layout(line, Neurons(facing, place, np.where(corner, 0.0, fit.weights)), fit.weights)
-            rows = self._observations(layout.kinks)
+            rows = self._observations()
             chain = layout.chain(rows, 1.0, b)
             T = np.empty(len(chain.cost))
             c = layout.weights
@@ -279,8 +282,8 @@ class LineProgram:
         theta[:-2, 1] *= self.line.unit
         return network_on_line(theta, weights, x)[:, 0]
 
-    def _observations(self, kinks: Array) -> Rows:
-        """What is observed: the points, or where losses add up, their sums between kinks."""
+    def _observations(self) -> Rows:
+        """What is observed where losses do not add up: the points."""
         problem, line = self.problem, self.line
         x, y, n = line.x, self.y, line.n
         if problem.interpolates:
@@ -288,32 +291,65 @@ class LineProgram:
             zero = np.zeros(len(points))
             box = np.full(len(points), np.inf)
             return Rows(points, np.full(len(points), VALUE), x[points], y[points], zero, -box, box)
-        if self.summed:
-            return self._sums(kinks, y, np.ones(n))
         low, high = problem.loss.domain(y)
         return Rows(
             np.arange(n), np.full(n, VALUE), x, y, np.full(n, n * (problem.loss.bend or 0.0)), low / n, high / n
         )
 
-    def _sums(self, kinks: Array, y: Array, weights: Array) -> Rows:
-        """Sum up points between kinks for the loss sum_i weights_i (f_i - y_i)^2 / (2 n), up to a constant.
-
-        About the middle of the points, their squares are one of f there and one of f'.
-        """
-        x, n = self.line.x, self.line.n
-        cuts = np.searchsorted(x, np.unique(kinks))
+    def _cuts(self, kinks: Array) -> np.ndarray:
+        """Return the points that begin a stretch between kinks; the first place is one by itself."""
+        cuts = np.searchsorted(self.line.x, np.unique(kinks))
         cuts = np.unique(np.concatenate([[0], self.distinct[1:2], cuts]))
-        cuts = cuts[cuts < n]
-        count = np.diff(np.append(cuts, n))
-        total = np.add.reduceat(weights, cuts)
-        middle, mean = np.add.reduceat(weights * x, cuts) / total, np.add.reduceat(weights * y, cuts) / total
+        return cuts[cuts < self.line.n]
+
+
+class Sums:
+    """The loss sum_i weights_i (f_i - y_i)^2 / (2 n), up to a constant, on stretches on which f is linear.
+
+    About the middle of the points of a stretch, their squares are one of f there and one of f'.
+
+    Parameters
+    ----------
+    x, y, weights : (n,)
+        In order.
+    cuts : (S,) int
+        Where stretches begin.
+    """
+
+    def __init__(self, x: Array, y: Array, weights: Array, cuts: np.ndarray) -> None:
+        n = len(x)
+        self.weights, self.count = weights, np.diff(np.append(cuts, n))
+        self.total = np.add.reduceat(weights, cuts)
+        middle = np.add.reduceat(weights * x, cuts) / self.total
+        mean = np.add.reduceat(weights * y, cuts) / self.total
         middle = np.clip(middle, x[cuts], x[np.append(cuts[1:], n) - 1])
-        away, rest = x - np.repeat(middle, count), y - np.repeat(mean, count)
-        spread, lean = np.add.reduceat(weights * away**2, cuts), np.add.reduceat(weights * away * rest, cuts)
-        wide = np.flatnonzero(spread > 0)
-        at = np.concatenate([middle, middle[wide]])
-        kind = np.repeat([VALUE, SLOPE], [len(cuts), len(wide)])
-        seen = np.concatenate([mean, lean[wide] / spread[wide]])
-        R = n / np.concatenate([total, spread[wide]])
+        self.away, rest = x - self._each(middle), y - self._each(mean)
+        self.spread = np.add.reduceat(weights * self.away**2, cuts)
+        lean = np.add.reduceat(weights * self.away * rest, cuts)
+        self.wide = np.flatnonzero(self.spread > 0)
+        slope = np.zeros(len(cuts))
+        slope[self.wide] = lean[self.wide] / self.spread[self.wide]
+        #: what the line through a stretch leaves of y, which no f changes
+        self.left = rest - self._each(slope) * self.away
+        at = np.concatenate([middle, middle[self.wide]])
+        kind = np.repeat([VALUE, SLOPE], [len(cuts), len(self.wide)])
+        seen = np.concatenate([mean, slope[self.wide]])
+        R = n / np.concatenate([self.total, self.spread[self.wide]])
         order, box = np.lexsort((kind, at)), np.full(len(at), np.inf)
-        return Rows(order, kind[order], at[order], seen[order], R[order], -box, box)
+        self.rows = Rows(order, kind[order], at[order], seen[order], R[order], -box, box)
+
+    def alpha(self, of_rows: Array) -> Array:
+        """Return the dual vector (n,) of which these are the sums, and the sums times the distance from the middle.
+
+        As differences y - f its small numbers would be rounding, and far points make sums of them that matter.
+        """
+        sums, S = np.empty(len(of_rows)), len(self.count)
+        sums[self.rows.points] = of_rows
+        lean = np.zeros(S)
+        lean[self.wide] = sums[S:] / self.spread[self.wide]
+        return self.weights * (
+            self.left / len(self.away) + self._each(sums[:S] / self.total) + self._each(lean) * self.away
+        )
+
+    def _each(self, of_stretches: Array) -> Array:
+        return np.repeat(of_stretches, self.count)

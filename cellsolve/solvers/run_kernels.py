@@ -15,12 +15,14 @@ from cellsolve.doubles import add, add_product, two_product, two_sum
 HALF_PI = 0.5 * np.pi
 #: integers up to this one, and their sums, are floats
 LARGEST = 2.0**52
+#: part of a bend that is all or nothing: many roundings of sums along a run
+SNAP = 2.0**-40
 #: half of the digits of a float
 HALF = 2.0**-26
 #: from a float to the next one inwards or the one after
 ROUNDING = 2.0**-52
 #: a kink whose place in float64 moves f by at most this share of y, at the end of the next segment, has that place
-EXACT = 2.0**-37
+EXACT = 2.0**-45
 
 
 @njit(inline="always")
@@ -99,7 +101,7 @@ def fence(M, gamma, left, right, omega, tight, work):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run_kinks(x, unit, bend, curved, pairs, at, share, mass, phi):
+def run_kinks(x, unit, bend, curved, pairs, at, u, v, phi):
     """Find the kinks of the least-norm interpolant of a broken line, and the dual function that proves it.
 
     Parameters
@@ -112,8 +114,8 @@ def run_kinks(x, unit, bend, curved, pairs, at, share, mass, phi):
         Whether a kink at tau costs the length of (unit, tau), `variation`, or unit, `slope`.
     pairs : bool
         Whether kinks of neighbouring points become one between them where that costs nothing: only of `slope`.
-    at, share, mass : (P,)
-        Filled: kink k is at x[at] + share (x[at + 1] - x[at]), with a jump of `mass`.
+    at, u, v : (P,)
+        Filled: kink k gathers u of the bend at x[at] and v of the one at x[at + 1], at the mean of the two weighted so.
     phi : (P,)
         Filled: the dual function at the points, at most what a kink there costs.
 
@@ -146,23 +148,21 @@ def run_kinks(x, unit, bend, curved, pairs, at, share, mass, phi):
             for j in range(start, stop):
                 phi[j] = sign * unit
                 if pairs and (j - start) % 2 == 1:
-                    count -= 1
-                    both = mass[count] + bend[j]
-                    share[count], mass[count] = bend[j] / both, both
-                else:
-                    at[count], share[count], mass[count] = j, 0.0, bend[j]
+                    v[count - 1] = bend[j]
+                    continue
+                at[count], u[count], v[count] = j, bend[j], 0.0
                 count += 1
             start = stop
             continue
         at_end = ends and (start == 1 or stop == P - 1)
         if K == 1 and not at_end:
-            at[count], share[count], mass[count] = start, 0.0, bend[start]
+            at[count], u[count], v[count] = start, bend[start], 0.0
             omega[start], phi[start] = 0.0, sign * size[start]
             count, start = count + 1, stop
             continue
         if K == 2 and not at_end:  # both bends gather in one kink: of cost |M_1 r_1 + M_2 r_2|, r of length 1
             one, two = start, start + 1
-            both, R, Q = bend[one] + bend[two], size[one], size[two]
+            R, Q = size[one], size[two]
             across, along = unit * (x[two] - x[one]) / R / Q, (unit * unit + x[one] * x[two]) / R / Q
             M1, M2 = abs(bend[one]) * R, abs(bend[two]) * Q
             cost = np.hypot(M1 + along * M2, across * M2)
@@ -170,7 +170,7 @@ def run_kinks(x, unit, bend, curved, pairs, at, share, mass, phi):
             if straight:
                 omega[one] = np.arctan2(across * M2, M1 + along * M2)
                 omega[two] = np.arctan2(across * M1, M2 + along * M1)
-            at[count], share[count], mass[count] = start, bend[two] / both, both
+            at[count], u[count], v[count] = start, bend[one], bend[two]
             count, start = count + 1, stop
             continue
         for j in range(K):
@@ -185,19 +185,20 @@ def run_kinks(x, unit, bend, curved, pairs, at, share, mass, phi):
         fence(M[:K], gamma[: K - 1], left, right, omega[start:stop], tight, work)
         tight[K - 1] = right > 0.0 and omega[stop - 1] <= right * (1.0 + 1e-15)
         opened = left > 0.0 and omega[start] <= left * (1.0 + 1e-15)
-        count = _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, share, mass, count)
+        count = _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, u, v, count)
         for j in range(start, stop):
             phi[j] = sign * size[j] * np.cos(omega[j])
         start = stop
-    if curved and straight:
-        for i in range(1, P - 1):
-            if omega[i] < 0.0:
+    for i in range(1, P - 1):
+        if straight and bend[i] == 0.0:
+            phi[i] = phi[i - 1] + (phi[i + 1] - phi[i - 1]) * ((x[i] - x[i - 1]) / (x[i + 1] - x[i - 1]))
+            if curved:
                 _pass_by(x, unit, bend, i, size[i], omega, phi)
     return count
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, share, mass, count):
+def _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, u, v, count):
     """Append the kinks of a run: one on each segment whose constraint is tight, other bends at their points.
 
     Of a bend D_j the segment to the right takes the part part_j, such that M_j sin omega_j = X_{j-1} + X_j with
@@ -214,40 +215,48 @@ def _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, share, mass,
         X = 0.0
         if from_left:
             for j in range(e, s - 1, -1):
-                whole = M[j] * np.sin(omega[start + j])
-                X = max(whole - X, 0.0)
-                part[j] = 1.0 - X / whole if whole > 0.0 else 0.0
+                X, other = _share(M[j] * np.sin(omega[start + j]), X)
+                part[j] = 1.0 - other
         else:
             for j in range(s, e + 1):
-                whole = M[j] * np.sin(omega[start + j])
-                X = max(whole - X, 0.0)
-                part[j] = X / whole if whole > 0.0 else 1.0
-            if not from_right and e > s:
-                part[e] = 0.0
+                X, part[j] = _share(M[j] * np.sin(omega[start + j]), X)
+            if not from_right:
+                part[e] = 0.0 if e > s else 1.0
         for j in range(s - 1, e + 1):
             i = start + j  # the segment from point i to the next
-            u = abs(bend[i]) * min(part[j], 1.0) if j >= s else 0.0
-            v = abs(bend[i + 1]) * (1.0 - min(part[j + 1], 1.0)) if j < e else 0.0
-            if j == s - 1:
-                u = -v * (unit * unit + x[i] * x[i + 1]) / (unit * unit + x[i] * x[i]) if from_left else 0.0
-            elif j == e:
-                v = -u * (unit * unit + x[i] * x[i + 1]) / (unit * unit + x[i + 1] * x[i + 1]) if from_right else 0.0
-            if not u + v > 0.0:
+            here = bend[i] * part[j] if j >= s else 0.0
+            there = bend[i + 1] * (1.0 - part[j + 1]) if j < e else 0.0
+            if j == s - 1 and from_left:
+                here = -there * (unit * unit + x[i] * x[i + 1]) / (unit * unit + x[i] * x[i])
+            elif j == e and from_right:
+                there = -here * (unit * unit + x[i] * x[i + 1]) / (unit * unit + x[i + 1] * x[i + 1])
+            if here == 0.0 and there != 0.0:  # at the next point, as nothing of its own segment may be
+                i, here, there = i + 1, there, 0.0
+            if here == 0.0:
                 continue
-            jump = u + v if bend[start] > 0.0 else -u - v
-            where, within = (i, v / (u + v)) if u > 0.0 else (i + 1, 0.0)
-            if within == 0.0 and count > 0 and at[count - 1] == where and share[count - 1] == 0.0:
-                mass[count - 1] += jump
+            if there == 0.0 and count > 0 and at[count - 1] == i and v[count - 1] == 0.0:
+                u[count - 1] += here
                 continue
-            at[count], share[count], mass[count] = where, within, jump
+            at[count], u[count], v[count] = i, here, there
             count += 1
         s = e + 1
     return count
 
 
+@njit(inline="always")
+def _share(whole, before):
+    """Return whole - before, not below 0, and its share of the whole; 0 or all where that is so but for rounding."""
+    share = 1.0 - before / whole if whole > 0.0 else 1.0
+    if share < SNAP:
+        return 0.0, 0.0
+    if share > 1.0 - SNAP:
+        return whole, 1.0
+    return whole - before, share
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _pass_by(x, unit, bend, i, size, omega, phi):
-    """Set phi at a point where f is straight: near 0, as far as the kinks beside it allow."""
+    """Bound phi at a point where f is straight by what the kinks beside it allow: w is convex, so less than a chord."""
     for other in (i - 1, i + 1):
         if omega[other] < 0.0:
             continue
@@ -269,7 +278,7 @@ def dual_vector(x, phi, bend, alpha):
         away, away_low = two_sum(phi[j - 1], -f)
         slope = ((away + (away_low - f_low)) / h - s) - s_low
         inwards = 0.0 if bend[j - 1] == 0.0 else ROUNDING if bend[j - 1] < 0.0 else -ROUNDING
-        while True:
+        for _ in range(8):
             slope += inwards * abs(slope)
             t, t_low = add(s, s_low, slope, 0.0)
             g, g_low = add_product(f, f_low, h, h_low, t, t_low)
@@ -282,7 +291,7 @@ def dual_vector(x, phi, bend, alpha):
 
 
 @njit(cache=True, nogil=True)
-def place_kinks(x, y, first, offset, slope, at, share, mass, scale, a, b, weight):
+def place_kinks(x, y, first, offset, slope, at, u, v, scale, a, b, weight):
     """Walk to the right and make offset + slope x + sum_k weight_k (a_k x + b_k)_+ meet y at the points after `first`.
 
     A kink within a segment has two numbers, which meet the end of the segment and the slope of the one after it; a kink
@@ -292,8 +301,8 @@ def place_kinks(x, y, first, offset, slope, at, share, mass, scale, a, b, weight
     ----------
     x, y : (P,)
         Points in order; the linear part is the function at `first`.
-    at, share, mass : (K,)
-        Kinks x[at] + share (x[at + 1] - x[at]) in order, and the jumps of the slope, up to rounding.
+    at, u, v : (K,)
+        Kinks in order, as `run_kinks` gives them: their places and jumps, up to rounding.
     scale : float
         0, or the unit in which neurons are made to cost 1.
     a, b, weight : (K,)
@@ -312,25 +321,25 @@ def place_kinks(x, y, first, offset, slope, at, share, mass, scale, a, b, weight
             away += away_low - f_low
             a[k], b[k] = 1.0, -x[i - 1]
             last = k + 1 == K or at[k + 1] != i - 1
-            if share[k] > 0.0:
-                distance = (1.0 - share[k]) * h
+            if v[k] != 0.0:
+                distance = u[k] / (u[k] + v[k]) * h
                 if i + 1 < P:
                     after = (y[i + 1] - y[i]) / (x[i + 1] - x[i])
                     if k + 1 < K and at[k + 1] == i:
-                        after -= mass[k + 1] * (1.0 - share[k + 1])
+                        after -= u[k + 1]
                     jump = (after - s) - s_low
                     if jump * away > 0.0 and abs(away) < h * abs(jump):
                         distance = away / jump
                 place, rest = two_sum(x[i], -distance)
                 beyond = x[i + 1] - x[i] if i + 1 < P else 0.0
-                b[k], moves, most = -place, abs(mass[k]) * (distance + beyond), EXACT * size * distance
+                b[k], moves, most = -place, abs(u[k] + v[k]) * (distance + beyond), EXACT * size * distance
                 if abs(rest) * moves > most:
                     a[k], b[k] = _ratio(place, rest, most / moves)
             if scale > 0.0:
                 cost = np.hypot(a[k], b[k] / scale)
                 a[k], b[k] = a[k] / cost, b[k] / cost
             reach, reach_low = add_product(b[k], 0.0, a[k], 0.0, x[i], 0.0)
-            weight[k] = away / reach if last else mass[k] / a[k]
+            weight[k] = away / reach if last and reach > 0.0 else (u[k] + v[k]) / a[k]
             f, f_low = add_product(f, f_low, reach, reach_low, weight[k], 0.0)
             g, g_low = two_product(weight[k], a[k])
             s, s_low = add(s, s_low, g, g_low)

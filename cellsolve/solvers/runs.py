@@ -40,12 +40,12 @@ def solve_runs(problem: Problem, oracle: IntervalOracle, options: Options) -> Ou
     P = len(x)
     if P < 3:
         return _without_kinks(problem, points, unit)
-    at, share, mass, phi = np.empty(P, dtype=np.int64), np.empty(P), np.empty(P), np.empty(P)
-    count = run_kinks(x, unit, points.bend, curved, options.sparsest, at, share, mass, phi)
+    at, u, v, phi = np.empty(P, dtype=np.int64), np.empty(P), np.empty(P), np.empty(P)
+    count = run_kinks(x, unit, points.bend, curved, options.sparsest, at, u, v, phi)
     alpha = np.empty(P)
     dual_vector(x, phi / unit, points.bend, alpha)
     alpha = points.scattered(alpha)[:, None]
-    solution = _network(line, points, at[:count], share[:count], mass[:count], curved, alpha)
+    solution = _network(line, points, at[:count], u[:count], v[:count], curved, alpha)
     value = problem.dual_value(alpha)  # of the network too, but for rounding, which the certificate tells
     return Outcome(solution, value, alpha, 0.0, np.inf, Status.OPTIMAL, [], final=True)
 
@@ -66,7 +66,7 @@ def _affine(slope: float, offset: float, unit: float) -> Array:
 
 
 def _network(
-    line: Line, points: BrokenLine, at: np.ndarray, share: Array, mass: Array, curved: bool, alpha: Array
+    line: Line, points: BrokenLine, at: np.ndarray, u: Array, v: Array, curved: bool, alpha: Array
 ) -> MasterSolution:
     """Return the network with these kinks, which face away from the flattest segment that has none within."""
     x, y = points.x, points.y
@@ -74,36 +74,34 @@ def _network(
         x, y, at = x[points.whole], y[points.whole], (np.cumsum(points.whole) - 1)[at]
     slope = np.diff(y) / np.diff(x)
     straight = np.ones(len(slope), dtype=bool)
-    straight[at[share > 0]] = False
+    straight[at[v != 0]] = False
     base = int(np.argmin(np.where(straight, np.abs(slope), np.inf)))
     slope = float(slope[base])
     offset = float(y[base] - slope * x[base])
-    scale = line.unit if _rounds_little(x, at, share, mass, np.abs(y).max()) else 0.0
+    scale = line.unit if _rounds_little(x, at, u, v, float(np.abs(y).max())) else 0.0
     a, b, weight = np.empty(len(at)), np.empty(len(at)), np.empty(len(at))
     first = int(np.searchsorted(at, base, side="right"))
-    right = slice(first, None)
-    place_kinks(
-        x, y, base, offset, slope, at[right], share[right], mass[right], scale, a[right], b[right], weight[right]
-    )  # fmt: skip
-    left = slice(first - 1, None, -1) if first else slice(0, 0)
-    within = share[left] > 0
+    right, left = slice(first, None), slice(first - 1, None, -1) if first else slice(0, 0)
+    place_kinks(x, y, base, offset, slope, at[right], u[right], v[right], scale, a[right], b[right], weight[right])
+    within = v[left] != 0
     behind = len(x) - 1 - at[left] - within
+    near, far = np.where(within, v[left], u[left]), np.where(within, u[left], 0.0)
+    mirrored, turned = -x[::-1], y[::-1]
     place_kinks(
-        -x[::-1], y[::-1], len(x) - 1 - base, offset, -slope, behind, np.where(within, 1 - share[left], 0.0),
-        mass[left], scale, a[left], b[left], weight[left],
-    )  # fmt: skip
+        mirrored, turned, len(x) - 1 - base, offset, -slope, behind, near, far, scale, a[left], b[left], weight[left]
+    )
     b[left] *= -1
     facing = np.where(np.arange(len(at)) < first, -1.0, 1.0)
     theta = np.column_stack([facing * a, facing * b / line.unit])
     return MasterSolution(theta, weight[:, None], _affine(slope, offset, line.unit), alpha)
 
 
-def _rounds_little(x: Array, at: np.ndarray, share: Array, mass: Array, size: float) -> bool:
+def _rounds_little(x: Array, at: np.ndarray, u: Array, v: Array, size: float) -> bool:
     """Whether f moves little where kinks move by their rounding, which the next segment magnifies."""
-    if (np.abs(mass) * np.abs(x[at])).max(initial=0.0) * UNIT > ROUNDED * size:
+    moved = np.abs((u + v) * x[at]) * UNIT
+    if moved.max(initial=0.0) > ROUNDED * size:
         return False
     h = np.diff(x)
     longest = np.maximum(np.append(h[1:], 0.0), np.append(0.0, h[:-1]))[at]
-    near = h[at] * np.where(share > 0, np.minimum(share, 1 - share), 1.0)
-    moved = np.abs(mass * x[at]) * UNIT * (1 + longest / near)
-    return bool(moved.max(initial=0.0) <= ROUNDED * size)
+    near = h[at] * np.where(v != 0, np.minimum(u / (u + v), v / (u + v)), 1.0)
+    return bool((moved * (1 + longest / near)).max(initial=0.0) <= ROUNDED * size)

@@ -100,6 +100,10 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
         status = Status.INTERRUPTED
     if relative_gap(best[0], bound[0], problem.scale) <= options.tol and status is not Status.INTERRUPTED:
         status = Status.OPTIMAL
+    if status is Status.STALLED and options.start is not None:  # other kinks to begin with may end elsewhere
+        again = solve_univariate(problem, oracle, replace(options, start=None))
+        if again.status is not Status.STALLED:
+            return replace(again, history=history + again.history)
     objective, fit = best
     try:
         few = settled(problem, line, fit)
