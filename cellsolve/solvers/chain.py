@@ -19,7 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellsolve.data import Array
-from cellsolve.solvers.chain_kernels import KINK, VALUE, potentials, smooth, values
+from cellsolve.solvers.chain_kernels import KINK, VALUE, potentials, rest_of_start, smooth, values
+
+
+#: share of the right side that a solved system may leave before it is solved for that, and how often
+SMALL, REFINED = 1e-13, 4
 
 
 @dataclass
@@ -90,22 +94,41 @@ class Chain:
         self._shift[[first, last], 1] = 1 + away / reach, -away / reach
         for c in range(2):
             phi = np.empty(K)
-            potentials(*events, np.ascontiguousarray(self._shift[:, c]), phi, np.empty(2))
+            potentials(*events, np.ascontiguousarray(self._shift[:, c]), np.empty((K, 0)), phi, np.empty(2))
             self._bent[:, c] = phi
 
     def observed(self, jumps: Array, start: Array) -> tuple[Array, Array]:
         """Return what is observed of f, and by how much the linear functions that cost something differ (b,)."""
-        value = np.empty(len(self.y))
+        value, rest = np.empty(len(self.y)), np.empty(self.linear.shape[1])
         values(*self._events, jumps[: self.kinks + self.shifts], start, value)
-        return value, start[::-1][: self.linear.shape[1]] - self.linear.T @ jumps
+        rest_of_start(self.linear, jumps, start, rest)
+        return value, rest
 
     def multipliers(self, alpha: Array) -> tuple[Array, Array]:
         """Return phi of the jumps (J,), and the sums (2 - b,) of alpha that vanish where linear functions are free."""
         phi, moments, b = np.zeros(len(self.cost)), np.empty(2), self.linear.shape[1]
-        potentials(*self._events, np.ascontiguousarray(alpha), phi[: self.kinks + self.shifts], moments)
-        return phi + self.linear @ moments[::-1][:b], moments[: 2 - b]
+        potentials(*self._events, np.ascontiguousarray(alpha), self.linear, phi, moments)
+        return phi, moments[: 2 - b]
 
     def newton(self, R: Array, T: Array, r: Array, t: Array, miss: Array, moments: Array):
+        """Solve as `once`, and for what that leaves where it is not small: of data over many decades it may not be."""
+        step = self.once(R, T, r, t, miss, moments)
+        if not self.linear.shape[1]:
+            return step
+        least = np.inf
+        for _ in range(REFINED):
+            dalpha, dc, dphi, dstart = step
+            df, rest = self.observed(dc, dstart)
+            left = r - R * dalpha - df, t + T * dphi - dc, miss + rest, moments + self.multipliers(dalpha)[1]
+            size = float(np.abs(left[0]).max()) / (float(np.abs(r).max()) or 1.0)
+            if not SMALL < size < least:
+                break
+            best, least = step, size
+            more = self.once(R, T, *left)
+            step = tuple(a + b for a, b in zip(step, more, strict=True))
+        return step if not size >= least else best
+
+    def once(self, R: Array, T: Array, r: Array, t: Array, miss: Array, moments: Array):
         """Solve df + R dalpha = r, dc = t + T dphi, and the equations of the linear functions.
 
         Parameters

@@ -135,18 +135,20 @@ def values(kind, step, index, jump, start, value):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def potentials(kind, step, index, pull, phi, moments):
-    """Fill phi (K,) with the multipliers of the jumps, moments (2,) with those of the first state.
+def potentials(kind, step, index, pull, linear, phi, moments):
+    """Fill phi (J,) with the multipliers of the jumps, moments (2,) with those of the first state.
 
-    Of a kink it is sum_j pull_j (x_j - tau_k)+ over the observations of f, and pull_j over those of f' beyond it.
+    Of a kink it is sum_j pull_j (x_j - tau_k)+ over the observations of f, and pull_j over those of f' beyond it; for
+    the linear parts of jumps, slope and value, linear (J, b), that of the slope and that of the value are added.
     """
+    low = np.zeros(len(phi))
     m0 = m0_low = m1 = m1_low = 0.0
     for e in range(len(kind) - 1, -1, -1):
         k = index[e]
         if kind[e] == KINK:
-            phi[k] = m1
+            phi[k], low[k] = m1, m1_low
         elif kind[e] == SHIFT:
-            phi[k] = m0
+            phi[k], low[k] = m0, m0_low
         elif kind[e] == VALUE:
             m0, m0_low = add(m0, m0_low, pull[k], 0.0)
         else:
@@ -154,6 +156,22 @@ def potentials(kind, step, index, pull, phi, moments):
         if e:
             m1, m1_low = add_product(m1, m1_low, step[e], 0.0, m0, m0_low)
     moments[0], moments[1] = m0, m1
+    if linear.shape[1] > 0:
+        for k in range(len(phi)):
+            phi[k], low[k] = add_product(phi[k], low[k], linear[k, 0], 0.0, m1, m1_low)
+    if linear.shape[1] > 1:
+        for k in range(len(phi)):
+            phi[k], low[k] = add_product(phi[k], low[k], linear[k, 1], 0.0, m0, m0_low)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def rest_of_start(linear, jump, start, rest):
+    """Fill rest (b,) with the slope, and the value, of the first state less the linear parts of the jumps."""
+    for c in range(len(rest)):
+        f, f_low = start[1 - c], 0.0
+        for k in range(len(jump)):
+            f, f_low = add_product(f, f_low, -linear[k, c], 0.0, jump[k], 0.0)
+        rest[c] = f
 
 
 @njit(cache=True, nogil=True)

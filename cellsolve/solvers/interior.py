@@ -197,11 +197,11 @@ class _Residuals:
         scale.first = scale.first or worth
         self.worth = max(worth, NOTHING * scale.first, float(np.finfo(float).tiny))
         scale.alpha = max(scale.alpha, float(np.abs(point.beta).sum()))
-        terms = scale.size + scale.width * float(np.sum(point.p + point.q))  # what f is a sum of
+        spans = np.array([scale.width, 1.0])[: len(self.miss)]  # what a slope and a value change of f
         self.wrong = max(
             float(np.abs(self.moments).max(initial=0.0)) / scale.alpha,
             float(np.abs(self.r).max(initial=0.0)) / scale.size,
-            float(np.abs(self.miss).max(initial=0.0)) / terms,
+            float((np.abs(self.miss) * spans).max(initial=0.0)) / scale.size,
             float(np.abs(self.r_p / omega).max(initial=0.0)),
             float(np.abs(self.r_q / omega).max(initial=0.0)),
         )
