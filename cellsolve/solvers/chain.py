@@ -21,7 +21,6 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.solvers.chain_kernels import KINK, VALUE, potentials, rest_of_start, smooth, values
 
-
 #: share of the right side that a solved system may leave before it is solved for that, and how often
 SMALL, REFINED = 1e-13, 4
 
