@@ -211,6 +211,15 @@ class Problem:
         """Return sigma(<theta_k, x~_i>), shape (n, K)."""
         return np.maximum(self.lifted @ theta.T, 0.0)
 
+    def network(self, theta: Array, weights: Array) -> Array:
+        """Return sum_k weights_k sigma(<theta_k, x~_i>), shape (n, m), without a matrix of all responses."""
+        if self.X.shape[1] > 1 or not self.fit_bias:
+            return self.boxes.network(theta, weights)
+        from cellsolve.kinks import network_on_line
+
+        biases = theta[:, 1] * self.lifted[0, 1]
+        return network_on_line(np.column_stack([theta[:, 0], biases]), weights, self.lifted[:, 0], self.order)
+
     def measure(self, theta: Array, weights: Array, coefficients: Array) -> SparseMeasure:
         """Return the measure with these neurons (K, D), weights (K, m) and coefficients (k, m) of the basis."""
         d = self.X.shape[1]

@@ -103,7 +103,7 @@ class Frame:
         cost = self.inside.neuron_costs(theta)
         live = (cost > 0) & weights.any(axis=1)
         theta, weights = theta[live] / cost[live, None], weights[live] * cost[live, None]
-        rest = self.inside.targets - self.inside.responses(theta) @ weights
+        rest = self.inside.targets - self.inside.network(theta, weights)
         coefficients = np.asarray(np.linalg.lstsq(self.inside.basis, rest, rcond=RANK)[0], dtype=np.float64)
         return MasterSolution(theta, weights, coefficients, np.zeros_like(rest))
 

@@ -153,6 +153,7 @@ class LineProgram:
     def __init__(self, problem: Problem, line: Line) -> None:
         self.problem, self.line = problem, line
         self.y = problem.targets[line.order, 0]
+        self.basis = np.ascontiguousarray(problem.basis[line.order].T)
         self.distinct = line.first[:-1][np.diff(line.first) > 0]
         #: where Newton's method for losses with curvature everywhere goes on from
         self.values, self.norm = np.zeros(line.n), 0.0
@@ -271,8 +272,8 @@ class LineProgram:
 
     def balanced(self, alpha: Array) -> bool:
         """Whether B^T alpha is rounding."""
-        basis = self.problem.basis[self.line.order]
-        return bool(np.all(np.abs(alpha @ basis) <= BALANCED * (np.abs(alpha) @ np.abs(basis))))
+        size = np.abs(alpha)
+        return all(abs(alpha @ column) <= BALANCED * (size @ np.abs(column)) for column in self.basis)
 
     def network(self, fit: Fit) -> Array:
         """Return f at the sorted points."""

@@ -357,7 +357,9 @@ def _ratio(place, rest, most):
     p_before, q_before, left_before = 1.0, 0.0, -1.0
     p, q = np.rint(place), 1.0
     left, trusted = _left(place, rest, p, q), HALF
-    while left != 0.0 and q * q * most < 1.0:
+    for _ in range(80):  # each at least doubles q
+        if left == 0.0 or q * q * most >= 1.0:
+            break
         if abs(left) < trusted:  # half of the digits of what is left are rounding by now
             left, left_before = _left(place, rest, p, q), _left(place, rest, p_before, q_before)
             trusted = HALF * abs(left)
