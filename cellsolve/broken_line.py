@@ -15,7 +15,7 @@ from cellsolve.potentials import Potential, Variation, as_potential
 from cellsolve.problem import Problem
 
 #: points within this share of |y| of a line are on it: some roundings of targets that were computed
-TUBE = 2.0**-49
+TUBE = 2.0**-46
 #: points of a strictly convex or concave run from which on Assumption 1 of Boursier and Flammarion does not hold
 LONG = 6
 
@@ -88,29 +88,33 @@ class ConvexRuns:
         How many points that are: a run of K bends has K + 2.
     sign : (R,) int
         1 for convex runs, -1 for concave ones.
+    inner_ends : bool
+        Whether 1 + x_1 x_2 >= 0 and 1 + x_{n-1} x_n >= 0 for the distinct points in order: then kinks of `variation`
+        stay off the first segment and the last one.
     """
 
     first: Array
     last: Array
     points: np.ndarray
     sign: np.ndarray
+    inner_ends: bool
 
     def __len__(self) -> int:
         return len(self.points)
 
     @property
     def violations(self) -> np.ndarray:
-        """The numbers of the runs of 6 points or more."""
+        """The numbers of the runs of 6 points or more, against Assumption 1 of Boursier and Flammarion (2023)."""
         return np.flatnonzero(self.points >= LONG)
 
     @property
     def sparse(self) -> bool:
-        """Whether Assumption 1 of Boursier and Flammarion (2023) holds: no run has 6 points or more.
+        """Whether the interpolant of least norm (`variation`, affine part free) has the fewest kinks of all.
 
-        Then the interpolant of least norm (`variation`, affine part free) has the fewest kinks of all interpolants,
-        which is `fewest_kinks` (their Theorem 3). Otherwise it may have more.
+        So it is, with `fewest_kinks`, where no run has 6 points or more (Boursier and Flammarion, Assumption 1 and
+        Theorem 3) and `inner_ends` holds. Otherwise it may have more.
         """
-        return not len(self.violations)
+        return self.inner_ends and not len(self.violations)
 
     @property
     def fewest_kinks(self) -> int:
@@ -145,8 +149,10 @@ class ConvexRuns:
     def __repr__(self) -> str:
         if not len(self):
             return "ConvexRuns(none: the points are on a line)"
-        word = "holds" if self.sparse else f"does not hold: {len(self.violations)} with {LONG} points or more"
-        return f"ConvexRuns({len(self)} runs, the longest of {self.points.max()} points; Assumption 1 {word})"
+        long = len(self.violations)
+        word = f"does not hold: {long} with {LONG} points or more" if long else "holds"
+        runs = "1 run" if len(self) == 1 else f"{len(self)} runs"
+        return f"ConvexRuns({runs}, the longest of {self.points.max()} points; Assumption 1 {word})"
 
 
 def convex_runs(X: ArrayLike | Problem, y: ArrayLike | None = None) -> ConvexRuns:
@@ -171,7 +177,7 @@ def convex_runs(X: ArrayLike | Problem, y: ArrayLike | None = None) -> ConvexRun
 
     Notes
     -----
-    Points that miss a straight line by no more than some roundings of y (2^-49 of it) are on the line.
+    Points that miss a straight line by no more than some roundings of y (2^-46 of it) are on the line.
 
     References
     ----------
@@ -189,7 +195,8 @@ def convex_runs(X: ArrayLike | Problem, y: ArrayLike | None = None) -> ConvexRun
     start, stop = np.array(list(broken.runs()), dtype=int).reshape(-1, 2).T
     places = np.unique(problem.X)
     first, last = places[broken.number[start] - 1], places[broken.number[stop - 1] + 1]
-    return ConvexRuns(first, last, stop - start + 2, np.sign(broken.bend[start]).astype(int))
+    inner = len(places) < 2 or min(1 + places[0] * places[1], 1 + places[-2] * places[-1]) >= 0
+    return ConvexRuns(first, last, stop - start + 2, np.sign(broken.bend[start]).astype(int), bool(inner))
 
 
 @njit(cache=True, nogil=True)

@@ -26,7 +26,7 @@ SAME_KINK = 2.0**-44
 
 #: points times neurons above which a network of one input is walked through in order
 LARGE = 2**18
-#: how many times the largest value of a network its terms may be before their rounding shows
+#: how many times the largest value of a network the sum of its terms may be before their rounding shows
 CANCELS = 2.0**10
 
 FORMAT = "cellsolve-measure-1"
@@ -316,16 +316,21 @@ class SparseMeasure:
         """Return the sum of the neurons; of one input in sorted order where there are many, or digits cancel."""
         on_line = self.n_features == 1 and self.fit_bias
         if not on_line or points.size * self.n_neurons <= LARGE:
-            responses = np.maximum(lift(points, self.fit_bias) @ self.neurons.T, 0.0)
-            result = responses @ self.weights
+            lifted = lift(points, self.fit_bias)
+            result = np.maximum(lifted @ self.neurons.T, 0.0) @ self.weights
             size = np.abs(result).max(initial=0.0)
-            if not on_line or (responses @ np.abs(self.weights)).max(initial=0.0) <= CANCELS * size:
+            if not on_line or self._terms(lifted) <= CANCELS * size:
                 return result
         from cellsolve.kinks import network_on_line  # numba is not light
 
         weights = self.weights.reshape(self.n_neurons, self.n_outputs)
         result = network_on_line(self.neurons, weights, points[:, 0], order)
         return result.reshape(len(points), *self.weights.shape[1:])
+
+    def _terms(self, lifted: Array) -> float:
+        """Return how large the terms are, at most, that the values of the network are sums of."""
+        largest = np.abs(self.neurons) @ np.abs(lifted).max(axis=0, initial=0.0)
+        return float(largest @ self._sizes())
 
     def _sizes(self) -> Array:
         return np.abs(self.weights) if self.weights.ndim == 1 else lengths(self.weights)

@@ -63,7 +63,7 @@ def score(values, **options):
         (lambda: cs.solve(cs.Problem(X, Y, lam=1), lam=2), "lam given together with a Problem"),
         (lambda: cs.interpolate([[1.0], [1.0], [2.0]], [0, 1, 2]), "y differs at rows 0 and 1"),
         (lambda: cs.interpolate([[1.0], [2.0], [3.0]], [1, 1, 1], fit_bias=False), "no network interpolates"),
-        (lambda: cs.interpolate(X, Y, sparsest=True), "sparsest=True is not available"),
+        (lambda: cs.interpolate(X, Y, sparsest=True), "sparsest=True is for one input and output"),
         (lambda: cs.interpolate(cs.Problem(X, Y, lam=1)), "the Problem has a lam"),
         (lambda: cs.path(X, Y, lams=[1, -1]), "lams has to hold positive finite numbers"),
         (lambda: cs.path(X, Y, n_lams=0), "n_lams is 0; pass a whole number, at least 1"),

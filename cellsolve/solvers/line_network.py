@@ -123,6 +123,16 @@ def summed(line: Line, fit: Fit) -> tuple[Neurons, Array]:
     return moving + stay + linear, np.concatenate([totals, weights[at_knot], sums])
 
 
+def without_dust(line: Line, fit: Fit, size: float) -> Fit:
+    """Drop the neurons that move f by the least, by `size` in sum at most."""
+    facing, place = fit.neurons.facing, fit.neurons.place
+    reach = np.where(facing == FLAT, 1.0, np.where(facing == LEFT, place - line.x[0], line.x[-1] - place))
+    moved = np.abs(fit.weights) * reach
+    order = np.argsort(moved)
+    kept = np.sort(order[np.cumsum(moved[order]) > size])
+    return replace(fit, neurons=fit.neurons.take(kept), weights=fit.weights[kept])
+
+
 def indifferent(line: Line, alpha: Array) -> bool:
     """Whether linear functions count for nothing, though they cost: then a kink may face either way."""
     away = line.x - line.x[0]

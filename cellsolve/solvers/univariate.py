@@ -20,7 +20,7 @@ from cellsolve.solution import Round, Status
 from cellsolve.solvers.conic import MasterSolution
 from cellsolve.solvers.frame import Frame
 from cellsolve.solvers.generation import Outcome, lower_bound_of
-from cellsolve.solvers.line_network import Fit, Neurons, settled, summed
+from cellsolve.solvers.line_network import Fit, Neurons, settled, summed, without_dust
 from cellsolve.solvers.line_program import LineProgram
 from cellsolve.solvers.neurons import solve_neurons
 from cellsolve.solvers.options import Options
@@ -38,6 +38,9 @@ MOST = 60
 PATIENCE = 5
 #: share by which fewer neurons may raise the objective: rounding
 ROOM = 1e-11
+#: shares of y up to which neurons may move f to be dust, if the objective is the same without: what is left of those
+#: that an iteration sends to 0, of which the objective may only know the square
+DUST = (1e-6, 1e-11)
 #: share of the largest excess over the bound below which that of a neuron found is left alone
 FAR = 1e-3
 #: an interpolant that misses the targets by this share of them, or less, meets them
@@ -112,6 +115,12 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
         value = program.objective(few)
         if value <= objective + ROOM * abs(objective) and max(program.miss(few), MET) <= max(misses, MET):
             objective, fit = value, few
+        for share in () if problem.interpolates else DUST:
+            few = without_dust(line, fit, share * float(np.abs(program.y).max()))
+            value = program.objective(few)
+            if len(few.weights) < len(fit.weights) and value <= objective + ROOM * abs(objective):
+                objective, fit = value, few
+                break
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     lower, alpha, supremum = bound

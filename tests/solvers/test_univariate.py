@@ -111,6 +111,11 @@ def test_random_problems_are_solved_to_their_gap(seed):
 
 
 HARD = {
+    "twelve decades": lambda rng: (np.logspace(-6, 6, 300), rng.standard_normal(300)),
+    "twelve decades of both signs": lambda rng: (
+        rng.choice([-1, 1], 60) * np.logspace(-6, 6, 60),
+        rng.standard_normal(60),
+    ),
     "six decades": lambda rng: (np.sort(10.0 ** rng.uniform(-3, 3, 60)), rng.standard_normal(60)),
     "huge y": lambda rng: (rng.standard_normal(50), 1e100 * rng.standard_normal(50)),
     "tiny y": lambda rng: (rng.standard_normal(50), 1e-100 * rng.standard_normal(50)),
@@ -129,16 +134,31 @@ HARD = {
 @pytest.mark.parametrize("data", HARD)
 def test_hard_data(data, free):
     x, y = HARD[data](np.random.default_rng(1))
-    lam = 1e-3 * np.abs(y).max() ** 2 / np.abs(y).max()
+    lam = (1e-6 if data == "line and outlier" else 1e-3) * np.abs(y).max()
     solution = cs.solve(x, y, lam=lam, free=free)
     assert solution.status == "optimal" and solution.gap <= 1e-8
     if len(x) <= 1000:
         assert solution.certificate.verify(x, y)
     if data == "line and outlier" and free == "affine":
         places, _ = solution.measure.kinks()
-        assert len(places) <= 5 and np.abs(places - 40).max() <= 5
+        assert 0 < len(places) <= 5 and np.abs(places - 40).max() <= 5
     if data == "equal y" and free == "affine":
         assert solution.measure.n_neurons == 0 and solution.objective <= 1e-20
+
+
+@pytest.mark.parametrize("penalty", ["variation", "slope"])
+@pytest.mark.parametrize("data", [name for name in HARD if "place" not in name])
+def test_hard_data_are_interpolated(data, penalty):
+    x, y = HARD[data](np.random.default_rng(1))
+    solution = cs.interpolate(x, y, penalty=penalty, free="affine")
+    assert solution.status == "optimal" and solution.gap <= 1e-9
+    assert solution.residual <= 1e-9 * np.abs(y).max()
+    if len(x) <= 1000:
+        assert solution.certificate.verify(x, y)
+    if data == "line and outlier":
+        np.testing.assert_allclose(solution.measure.kinks()[0], [39, 40, 41], rtol=1e-12)
+    if data == "equal y":
+        assert solution.measure.n_neurons == 0
 
 
 def test_few_neurons_and_no_dust():
@@ -213,3 +233,44 @@ def test_orders_and_repeats_do_not_matter():
     one, other = cs.solve(x, y, lam=0.01, loss="huber"), cs.solve(x[mix], y[mix], lam=0.01, loss="huber")
     assert one.objective == pytest.approx(other.objective, rel=1e-9)
     np.testing.assert_allclose(one.certificate.alpha[mix], other.certificate.alpha, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "absolute"])
+def test_no_neuron_from_lam_max_on(loss):
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-1, 1, 40))
+    y = np.sin(5 * x) + 0.1 * rng.standard_normal(40)
+    for free, penalty in (("affine", "variation"), ("none", "variation"), ("constant", "slope")):
+        statement = {"free": free, "penalty": penalty, "loss": loss}
+        top = cs.lam_max(x, y, **statement)
+        assert cs.solve(x, y, lam=0.99 * top, **statement).measure.n_neurons > 0
+        for factor in (1.01, 2, 100):
+            assert cs.solve(x, y, lam=factor * top, **statement).measure.n_neurons == 0
+
+
+@pytest.mark.parametrize("penalty", ["slope", "l1"])
+def test_kinks_at_neighbouring_points_are_one(penalty):
+    """The sparsest network with these values: two kinks of a sign at neighbours cost as much as one between."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(0.5, 1.5, 400))
+    y = np.sin(5 * x) + 0.1 * rng.standard_normal(400)
+    merged = 0
+    for lam in (1e-2, 1e-3, 1e-4):
+        solution = cs.solve(x, y, lam=lam, penalty=penalty, free="affine")
+        assert solution.status == "optimal" and solution.certificate.verify(x, y)
+        places, jumps = solution.measure.kinks()
+        at = np.searchsorted(x, places)
+        on = np.isclose(x[at.clip(0, len(x) - 1)], places, rtol=1e-12)
+        merged += np.sum(~on)
+        same = (jumps[1:] > 0) == (jumps[:-1] > 0)
+        assert not np.any(on[1:] & on[:-1] & same & (np.diff(at) == 1))
+    assert merged > 0
+
+
+def test_a_warm_start_that_stalls_is_left():
+    """Two of the points of this path ended above tol from the network of the one before."""
+    rng = np.random.default_rng(11)
+    x = rng.uniform(-1, 1, 30000)
+    y = np.sin(5 * x) + 0.1 * rng.standard_normal(30000)
+    for solution in cs.path(x, y, n_lams=20, free="affine"):
+        assert solution.status == "optimal" and solution.gap <= 1e-8
