@@ -402,7 +402,7 @@ def _solve(
     status, residual = outcome.status, problem.residual(measure)
     if interrupted or status is Status.INTERRUPTED:  # whatever the gap: a path ends here
         status = Status.INTERRUPTED
-    elif problem.interpolates and residual > INTERPOLATES * np.ldexp(1.0, units.y):
+    elif problem.interpolates and residual > INTERPOLATES * frame.size:
         status = Status.STALLED if status is Status.OPTIMAL else status
     elif certificate.gap <= tol:
         status = Status.OPTIMAL

@@ -189,7 +189,7 @@ def convex_runs(X: ArrayLike | Problem, y: ArrayLike | None = None) -> ConvexRun
     problem = Problem(*given, free="affine")
     if problem.X.shape[1] > 1 or problem.n_outputs > 1:
         raise ValueError(f"X has {problem.X.shape[1]} columns and y {problem.n_outputs}; convex_runs takes one each.")
-    inside = problem.normalized(one_basis=True)[0]
+    inside = (problem.unscaled() or problem.normalized())[0]
     line = Line(inside.lifted[:, 0], inside.penalty, order=problem.order)
     broken = BrokenLine(line, inside.targets[:, 0])
     start, stop = np.array(list(broken.runs()), dtype=int).reshape(-1, 2).T

@@ -73,7 +73,7 @@ def fingerprint(X: Array, y: Array) -> str:
     digest = sha256()
     for array in (X, y):
         digest.update(repr(array.shape).encode())
-        digest.update((array + 0.0).astype("<f8").tobytes())  # row by row, whatever the order in memory
+        digest.update(np.ascontiguousarray(array + 0.0, dtype="<f8").data)  # row by row, whatever the order in memory
     return digest.hexdigest()
 
 

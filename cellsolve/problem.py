@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FREE_PARTS = ("none", "constant", "affine")
 #: residuals up to this share of the largest |y| are zero: a few hundred roundings, of sums that cancel
 VANISHED = 2.0**-44
+#: exponents of the largest entry up to which data need no other units to be computed with
+PLAIN = 200
 
 
 class Problem:
@@ -275,15 +277,19 @@ class Problem:
 
     # -- units ----------------------------------------------------------------------------------------------
 
-    def normalized(self, *, one_basis: bool = False) -> tuple[Problem, Units]:
+    def unscaled(self) -> tuple[Problem, Units] | None:
+        """Return the problem as it is, with units of 1, or None where squares of its data may leave float64."""
+        sizes = [_exponent(self.X), _exponent(self.targets)]
+        if max(abs(size) for size in sizes) > PLAIN:
+            return None
+        D, k = self.lifted.shape[1], self.basis.shape[1]
+        units = Units(0, 0, np.zeros(k, dtype=int), 1.0, self.penalty.data_degree, np.zeros(D, dtype=int))
+        return self, units
+
+    def normalized(self) -> tuple[Problem, Units]:
         """Return the same problem with data and targets of size about 1, and the way back.
 
         Only powers of two are used, so nothing is rounded.
-
-        Parameters
-        ----------
-        one_basis : bool
-            Whether an affine free part keeps the lifted points as its basis, in whatever units they have.
 
         Raises
         ------
@@ -297,8 +303,6 @@ class Problem:
         x = int(columns[groups[0][0]])
         y = 0 if self.loss.classification and not self.interpolates else _exponent(self.targets)
         basis = np.array([_exponent(column) for column in self.basis.T], dtype=int)
-        if one_basis and self.basis is self.lifted:
-            basis = columns
         loss_scale = 1.0 if self.interpolates or y == 0 else self.loss.scaled(_power(y))[1]
         penalty_scale = _power(y - x + x * self.penalty.data_degree)
         value = penalty_scale if self.interpolates else loss_scale
@@ -315,16 +319,14 @@ class Problem:
         lam = None if self.lam is None else self.lam * penalty_scale / units.value
         if not (0 < units.value < np.inf) or (lam is not None and not (0 < lam < np.inf)):
             raise ValueError("X, y and lam have scales that float64 cannot hold together; rescale X or y.")
-        targets, columns = _exact_scale(self.targets, -units.y), units.columns + units.x
-        lifted = _exact_scale(self.lifted, -columns)
-        same = self.basis is self.lifted and np.array_equal(units.basis, columns)
+        targets = _exact_scale(self.targets, -units.y)
         return self.variant(
             y=_exact_scale(self.y, -units.y) if self.targets.size != self.y.size else targets.reshape(self.y.shape),
             lam=lam,
             loss=loss,
-            lifted=lifted,
+            lifted=_exact_scale(self.lifted, -(units.columns + units.x)),
             targets=targets,
-            basis=lifted if same else _exact_scale(self.basis, -units.basis),
+            basis=_exact_scale(self.basis, -units.basis),
         )
 
 

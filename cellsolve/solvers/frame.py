@@ -90,11 +90,15 @@ class Frame:
     @classmethod
     def of_runs(cls, problem: Problem) -> Frame:
         """Return the frame of interpolation with a free affine part that looks at bends only: nothing is rounded."""
-        inside, units = problem.normalized(one_basis=True)
-        k = inside.basis.shape[1]
-        return cls(
-            problem, inside, inside, units, np.zeros(0), np.zeros((k, problem.n_outputs)), np.eye(k), plain=True
-        )  # fmt: skip
+        inside, units = problem.unscaled() or problem.normalized()
+        mixing = np.diag(np.ldexp(1.0, units.basis - units.columns - units.x))
+        shift = np.zeros((len(mixing), problem.n_outputs))
+        return cls(problem, inside, inside, units, np.zeros(0), shift, mixing, plain=True)
+
+    @property
+    def size(self) -> float:
+        """About how large the targets inside are, in the caller's units."""
+        return float(np.abs(self.original.targets).max()) if self.plain else float(np.ldexp(1.0, self.units.y))
 
     def start(self, measure: SparseMeasure) -> MasterSolution:
         """Return a network of the caller as it is inside, with the free part that suits it best there."""

@@ -291,6 +291,21 @@ def dual_vector(x, phi, bend, alpha):
 
 
 @njit(cache=True, nogil=True)
+def flattest(x, y, at, v):
+    """Return the segment with the least slope in size, of those that have no kink within."""
+    best, least, k = 0, np.inf, 0
+    for i in range(len(x) - 1):
+        while k < len(at) and (at[k] < i or (at[k] == i and v[k] == 0.0)):
+            k += 1
+        if k < len(at) and at[k] == i:
+            continue
+        slope = abs((y[i + 1] - y[i]) / (x[i + 1] - x[i]))
+        if slope < least:
+            best, least = i, slope
+    return best
+
+
+@njit(cache=True, nogil=True)
 def place_kinks(x, y, first, offset, slope, at, u, v, scale, a, b, weight):
     """Walk to the right and make offset + slope x + sum_k weight_k (a_k x + b_k)_+ meet y at the points after `first`.
 

@@ -20,7 +20,7 @@ from cellsolve.solution import Status
 from cellsolve.solvers.conic import MasterSolution
 from cellsolve.solvers.generation import Outcome
 from cellsolve.solvers.options import Options
-from cellsolve.solvers.run_kernels import dual_vector, place_kinks, run_kinks
+from cellsolve.solvers.run_kernels import dual_vector, flattest, place_kinks, run_kinks
 
 #: neurons are normalized where rounding their kinks moves f by at most this share of y
 ROUNDED = 1e-12
@@ -72,11 +72,8 @@ def _network(
     x, y = points.x, points.y
     if not points.whole.all():
         x, y, at = x[points.whole], y[points.whole], (np.cumsum(points.whole) - 1)[at]
-    slope = np.diff(y) / np.diff(x)
-    straight = np.ones(len(slope), dtype=bool)
-    straight[at[v != 0]] = False
-    base = int(np.argmin(np.where(straight, np.abs(slope), np.inf)))
-    slope = float(slope[base])
+    base = flattest(x, y, at, v)
+    slope = float((y[base + 1] - y[base]) / (x[base + 1] - x[base]))
     offset = float(y[base] - slope * x[base])
     scale = line.unit if _rounds_little(x, at, u, v, float(np.abs(y).max())) else 0.0
     a, b, weight = np.empty(len(at)), np.empty(len(at)), np.empty(len(at))
