@@ -6,6 +6,8 @@ angle, gamma_i = psi_{i+1} - psi_i. A run is a maximal sequence of points at whi
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -22,7 +24,7 @@ HALF = 2.0**-26
 #: from a float to the next one inwards or the one after
 ROUNDING = 2.0**-52
 #: a kink whose place in float64 moves f by at most this share of y, at the end of the next segment, has that place
-EXACT = 2.0**-45
+EXACT = 2.0**-43
 
 
 @njit(inline="always")
@@ -367,7 +369,7 @@ def _ratio(place, rest, most):
 
     Its continued fraction p / q to nearest integers: each q z - p is what a division of the two before leaves.
     """
-    unit = 2.0 ** np.rint(np.log2(abs(place)))
+    unit = math.ldexp(1.0, math.frexp(place)[1])
     place, rest, most = place / unit, rest / unit, most / unit
     p_before, q_before, left_before = 1.0, 0.0, -1.0
     p, q = np.rint(place), 1.0
