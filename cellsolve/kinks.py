@@ -5,19 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cellsolve.data import Array, sorting
+from cellsolve.data import Array
 from cellsolve.doubles import add, add_product, two_product, two_sum
 
 
-def network_on_line(neurons: Array, weights: Array, x: Array, order: np.ndarray | None = None) -> Array:
+def network_on_line(neurons: Array, weights: Array, order: np.ndarray, ordered: Array) -> Array:
     """Return sum_k weights_k relu(a_k x + b_k), (n, m), for neurons (K, 2), weights (K, m) and points x (n,).
 
-    `order` is that of x, where it is known.
-
-    Sums are of two floats each: many steep kinks that cancel, as those of an interpolant do, cost no digits.
+    `ordered` are the points in order, x[order]. Sums are of two floats each: many steep kinks that cancel, as those of
+    an interpolant do, cost no digits.
     """
-    order = sorting(x) if order is None else order
-    ordered, values = x[order], np.zeros((len(x), weights.shape[1]))
+    values = np.zeros((len(order), weights.shape[1]))
     a, b = neurons.T
     for facing in (1.0, -1.0):
         here = np.flatnonzero(facing * a > 0)

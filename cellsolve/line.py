@@ -64,8 +64,8 @@ class Line:
     potential : Potential
     unit : float
         The last entry of every lifted point.
-    order : (n,) int, optional
-        The points from left to right.
+    order, ordered : (n,) int and (n,), optional
+        The points from left to right, and they in this order.
 
     Attributes
     ----------
@@ -81,10 +81,17 @@ class Line:
         Relative error of phi / w at a knot.
     """
 
-    def __init__(self, points: Array, potential: Potential, unit: float = 1.0, order: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        points: Array,
+        potential: Potential,
+        unit: float = 1.0,
+        order: np.ndarray | None = None,
+        ordered: Array | None = None,
+    ) -> None:
         self.potential, self.unit = potential, unit
         self.order = sorting(points) if order is None else order
-        self.x = points[self.order] + 0.0
+        self.x = (points[self.order] if ordered is None else ordered) + 0.0
         starts = np.concatenate([[0], np.flatnonzero(self.x[1:] > self.x[:-1]) + 1])
         knots = self.x[starts]
         if potential.order == 1:  # w bends where the bias changes its sign

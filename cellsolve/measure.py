@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cellsolve.data import Array, as_points, lengths, lift
+from cellsolve.data import Array, as_points, lengths, lift, sorting
 from cellsolve.potentials import Potential, as_potential
 from cellsolve.replacing import replacing
 
@@ -109,8 +109,8 @@ class SparseMeasure:
         """Return f(X), shape (n,) or (n, m)."""
         return self.values(self._points(X))
 
-    def values(self, points: Array, order: np.ndarray | None = None) -> Array:
-        """Return f at `points` (n, d), for callers that know them; `order` is that of points of one input."""
+    def values(self, points: Array, order: tuple[np.ndarray, Array] | None = None) -> Array:
+        """Return f at `points` (n, d), for callers that know them; of one input, `order` and the points in order."""
         result = self._neurons_at(points, order)
         if self.offset is not None:
             result = result + self.offset
@@ -312,7 +312,7 @@ class SparseMeasure:
             raise ValueError(f"X has {points.shape[1]} features; this measure was made for {self.n_features}.")
         return points
 
-    def _neurons_at(self, points: Array, order: np.ndarray | None) -> Array:
+    def _neurons_at(self, points: Array, order: tuple[np.ndarray, Array] | None) -> Array:
         """Return the sum of the neurons; of one input in sorted order where there are many, or digits cancel."""
         on_line = self.n_features == 1 and self.fit_bias
         if not on_line or points.size * self.n_neurons <= LARGE:
@@ -324,7 +324,10 @@ class SparseMeasure:
         from cellsolve.kinks import network_on_line  # numba is not light
 
         weights = self.weights.reshape(self.n_neurons, self.n_outputs)
-        result = network_on_line(self.neurons, weights, points[:, 0], order)
+        if order is None:
+            by = sorting(points[:, 0])
+            order = by, points[by, 0]
+        result = network_on_line(self.neurons, weights, *order)
         return result.reshape(len(points), *self.weights.shape[1:])
 
     def _terms(self, lifted: Array) -> float:

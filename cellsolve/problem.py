@@ -17,6 +17,8 @@ from cellsolve.potentials import Potential, as_potential
 if TYPE_CHECKING:
     from cellsolve.boxes import Boxes
 
+#: what is known of the lifted points, and not of others
+_OF_POINTS = ("boxes", "ordered")
 FREE_PARTS = ("none", "constant", "affine")
 #: residuals up to this share of the largest |y| are zero: a few hundred roundings, of sums that cancel
 VANISHED = 2.0**-44
@@ -107,7 +109,7 @@ class Problem:
             basis=lifted if free == "affine" else np.ones((len(points), int(free == "constant"))),
         )
         if self.interpolates:
-            _refuse_contradictions(points, self.targets, self.order if points.shape[1] == 1 else None)
+            _refuse_contradictions(points, self.targets, self.ordered if points.shape[1] == 1 else None)
 
     def _set(self, **attributes: Any) -> None:
         for name, value in attributes.items():
@@ -128,7 +130,7 @@ class Problem:
     def variant(self, **attributes: Any) -> Problem:
         """Return a copy with some attributes changed, as they are: for solvers, which know what they do."""
         problem = object.__new__(Problem)
-        problem._set(**{key: value for key, value in (vars(self) | attributes).items() if key != "boxes"})
+        problem._set(**{key: value for key, value in (vars(self) | attributes).items() if key not in _OF_POINTS})
         return problem
 
     def replace(self, **changes: Any) -> Problem:
@@ -171,6 +173,11 @@ class Problem:
         """The points (n,) of one input from left to right."""
         return sorting(self.X[:, 0])
 
+    @cached_property
+    def ordered(self) -> Array:
+        """The lifted points of one input in that order, without their last entry."""
+        return self.lifted[self.order, 0]
+
     # -- primal ---------------------------------------------------------------------------------------------
 
     @property
@@ -191,8 +198,8 @@ class Problem:
 
     def values(self, measure: SparseMeasure) -> Array:
         """Return f(X), shape (n, m)."""
-        one = self.X.shape[1] == 1
-        return measure.values(self.X, self.order if one else None).reshape(self.targets.shape)
+        order = (self.order, self.X[self.order, 0]) if self.X.shape[1] == 1 else None
+        return measure.values(self.X, order).reshape(self.targets.shape)
 
     @property
     def scale(self) -> float:
@@ -220,7 +227,7 @@ class Problem:
         from cellsolve.kinks import network_on_line
 
         biases = theta[:, 1] * self.lifted[0, 1]
-        return network_on_line(np.column_stack([theta[:, 0], biases]), weights, self.lifted[:, 0], self.order)
+        return network_on_line(np.column_stack([theta[:, 0], biases]), weights, self.order, self.ordered)
 
     def measure(self, theta: Array, weights: Array, coefficients: Array) -> SparseMeasure:
         """Return the measure with these neurons (K, D), weights (K, m) and coefficients (k, m) of the basis."""
@@ -429,8 +436,8 @@ def _free_part(free: Any, potential: Potential, bias: bool) -> str:
     return free
 
 
-def _refuse_contradictions(points: Array, targets: Array, order: np.ndarray | None) -> None:
-    if order is not None and (np.diff(points[order, 0]) > 0).all():  # no repeated points of one input
+def _refuse_contradictions(points: Array, targets: Array, ordered: Array | None) -> None:
+    if ordered is not None and (ordered[1:] > ordered[:-1]).all():  # no repeated points of one input
         return
     _, first, inverse = np.unique(points, axis=0, return_index=True, return_inverse=True)
     leader = first[inverse.ravel()]

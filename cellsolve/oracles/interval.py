@@ -40,7 +40,9 @@ class IntervalOracle(Oracle):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.line = Line(problem.lifted[:, 0], problem.penalty, float(problem.lifted[0, -1]), problem.order)
+        self.line = Line(
+            problem.lifted[:, 0], problem.penalty, float(problem.lifted[0, -1]), problem.order, problem.ordered
+        )
 
     def price(self, alpha, level, correction=None, prove=True, max_time=np.inf, thorough=True):
         """As `Oracle.price`: always tight, rounding included."""

@@ -281,7 +281,7 @@ class LineProgram:
         weights = np.concatenate([fit.weights, [fit.slope, fit.offset]])[:, None]
         theta = np.vstack([self.line.theta(fit.neurons.facing, fit.neurons.place), [[1.0, -x[0]], [0.0, 1.0]]])
         theta[:-2, 1] *= self.line.unit
-        return network_on_line(theta, weights, x)[:, 0]
+        return network_on_line(theta, weights, np.arange(len(x)), x)[:, 0]
 
     def _observations(self) -> Rows:
         """What is observed where losses do not add up: the points."""
