@@ -9,6 +9,8 @@ the whole call, with sorting, the proof, and what turns the last round into an a
   interpolant takes. The data `convex` are y = x^2 at such x, sorted, which bend one way everywhere: one size.
 * penalised: y = sin(5 x) plus noise of .1, lam = 1e-4, squared loss, `variation`. Each row is a process of its own. MB
   are its peak, of which imports and the solve of `WARM` points that loads the kernels are what the smallest n shows.
+* path: the same data, `LAMS` values of lam down from lam_max, each from the one before, to the default `tol`; and
+  CellRegressorCV over as many, in five folds, fit included. The gap is the largest of the path.
 * programs: the same with free="affine" as one cone program, whose size grows like n: on every segment two kinks, one of
   each sign, as (m, p) with x_i m <= p <= x_(i+1) m and cost ||(m, p)||. By Clarabel directly, through cvxpy, and
   directly with tolerances of 1e-12; seconds include stating the program. Its objective and its gap are those that it
@@ -58,6 +60,8 @@ SIZES = (1000, 10_000, 100_000, 1_000_000)
 QUICK = (1000, 3000, 10_000)
 CONVEX = 100_000
 WARM = 20_000
+LAMS = 20
+PATH = 100_000
 REPEATS = 5
 BUDGET = 10.0
 PENALTIES = ("variation", "slope")
@@ -81,6 +85,10 @@ TABLES = {
     "penalised": (
         "Squared loss, lam = 1e-4, penalty 'variation'",
         ("free", "n", "seconds", "objective", "gap", "kinks", "MB", "status"),
+    ),
+    "path": (
+        f"{LAMS} values of lam, squared loss, penalty 'variation', free='affine'",
+        ("method", "n", "seconds", "gap", "kinks", "status"),
     ),
     "programs": (
         "The same as one cone program, free='affine'; reference: cellsolve to the same gap",
@@ -195,6 +203,20 @@ def penalised(n: int, free: str) -> Row:
         | {"seconds": seconds, "objective": solution.objective, "gap": solution.gap, "MB": memory}
         | {"kinks": large(solution.measure.kinks()[1]), "status": str(solution.status)}
     )
+
+
+def path(n: int) -> list[Row]:
+    """Solve along a path, and cross-validate."""
+    x, y = wave(n)
+    common = {"part": "path", "data": "random", "penalty": "variation", "free": "affine", "n": n}
+    seconds, points = best_of(lambda: cs.path(x, y, free="affine", n_lams=LAMS))
+    optimal = sum(point.status == "optimal" for point in points)
+    row = common | {"method": "path", "seconds": seconds, "gap": max(point.gap for point in points)}
+    row |= {"kinks": len(points[-1].measure.kinks()[0]), "status": f"{optimal} of {len(points)} optimal"}
+    seconds, model = best_of(lambda: cs.CellRegressorCV(n_lams=LAMS, free="affine").fit(x[:, None], y))
+    chosen = common | {"method": "CellRegressorCV", "seconds": seconds, "gap": model.certificate_.gap}
+    chosen |= {"kinks": len(model.measure_.kinks()[0]), "status": f"lam = {model.lam_:.2g}"}
+    return [told(row), told(chosen)]
 
 
 def against(problem: cs.Problem, seconds: float, gap: float, objective: float) -> Row:
@@ -395,6 +417,7 @@ def main() -> None:
         rows += [interpolation("noise", noise(n), penalty) for n in sizes]
         rows.append(interpolation("convex", convex(min(CONVEX, max(sizes))), penalty))
     rows += [apart(penalised, n, free) for free in ("affine", "none") for n in sizes]
+    rows += [row for n in sizes if 10_000 <= n <= PATH for row in path(n)]
     peers = [n for n in (sizes[:1] if arguments.quick else sizes) if n <= PROGRAM]
     rows += [apart(program, n, method) for n in peers for method in PROGRAMS]
     rows += by_splineops(peers)
