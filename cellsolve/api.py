@@ -141,9 +141,8 @@ def interpolate(
     X, y, penalty, free, fit_bias
         See `Problem`.
     sparsest : bool
-        Of all interpolants of least norm return one with the fewest kinks: for one input and output, biases and
-        ``free="affine"``. Under `variation` there is only one; under `slope` bends of neighbouring points are joined
-        between them, and without `sparsest` stay at the points.
+        Of the interpolants of least norm return one with the fewest kinks, on one input with ``free="affine"``: of
+        `slope` bends at neighbouring points are joined, and of `variation` there is only one.
     **options
         As in `solve`: method, tol, max_time, max_cells, solver, n_jobs, random_state, progress, warm_start.
 
@@ -155,8 +154,7 @@ def interpolate(
     Raises
     ------
     ValueError
-        Repeated points with different y, targets that no network reaches, or ``sparsest=True`` for a problem of which
-        the sparsest interpolant is not known.
+        Repeated points with different y, targets that no network reaches, or another problem with ``sparsest=True``.
     """
     problem = as_problem(X, y, penalty=penalty, free=free, fit_bias=fit_bias)
     if not problem.interpolates:
@@ -164,8 +162,7 @@ def interpolate(
     _refuse_unknown(options, "interpolate")
     if sparsest and not falls_into_runs(problem):
         raise ValueError(
-            "sparsest=True is for one input and output, biases, free='affine', and penalty 'variation' or 'slope'; "
-            "elsewhere interpolate returns at most n neurons, not the fewest. Leave it out."
+            "sparsest=True is for one input and output, biases, free='affine', and 'variation' or 'slope'."
         )
     return _solve(problem, None, sparsest=bool(sparsest), **options)
 
@@ -337,17 +334,7 @@ def certify(
 
 # -- inside -------------------------------------------------------------------------------------------------------
 
-_OPTION_NAMES = {
-    "method",
-    "tol",
-    "max_time",
-    "max_cells",
-    "solver",
-    "n_jobs",
-    "random_state",
-    "progress",
-    "warm_start",
-}
+_OPTION_NAMES = set("method tol max_time max_cells solver n_jobs random_state progress warm_start".split())
 
 
 def _solve(
@@ -497,8 +484,7 @@ def _start(start: Solution | SparseMeasure | None, problem: Problem, frame: Fram
 
 
 def _refuse_unknown(options: dict[str, Any], function: str) -> None:
-    unknown = set(options) - _OPTION_NAMES
-    if unknown:
+    if unknown := set(options) - _OPTION_NAMES:
         raise TypeError(f"{function} got unknown arguments: {', '.join(sorted(unknown))}")
 
 

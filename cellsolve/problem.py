@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from cellsolve.data import Array, as_points, as_targets, lift, sorting
 from cellsolve.losses import Loss, as_loss
 from cellsolve.measure import SparseMeasure
 from cellsolve.potentials import Potential, as_potential
+from cellsolve.units import Units, exact_scale, largest_exponent, power
 
 if TYPE_CHECKING:
     from cellsolve.boxes import Boxes
@@ -286,7 +286,7 @@ class Problem:
 
     def unscaled(self) -> tuple[Problem, Units] | None:
         """Return the problem as it is, with units of 1, or None where squares of its data may leave float64."""
-        sizes = [_exponent(self.X), _exponent(self.targets)]
+        sizes = [largest_exponent(self.X), largest_exponent(self.targets)]
         if max(abs(size) for size in sizes) > PLAIN:
             return None
         D, k = self.lifted.shape[1], self.basis.shape[1]
@@ -306,14 +306,14 @@ class Problem:
         groups = self.penalty.unit_columns(self.lifted.shape[1], self.fit_bias)
         columns = np.empty(self.lifted.shape[1], dtype=int)
         for group in groups:
-            columns[group] = _exponent(self.lifted[:, group])
+            columns[group] = largest_exponent(self.lifted[:, group])
         x = int(columns[groups[0][0]])
-        y = 0 if self.loss.classification and not self.interpolates else _exponent(self.targets)
-        basis = np.array([_exponent(column) for column in self.basis.T], dtype=int)
-        loss_scale = 1.0 if self.interpolates or y == 0 else self.loss.scaled(_power(y))[1]
-        penalty_scale = _power(y - x + x * self.penalty.data_degree)
+        y = 0 if self.loss.classification and not self.interpolates else largest_exponent(self.targets)
+        basis = np.array([largest_exponent(column) for column in self.basis.T], dtype=int)
+        loss_scale = 1.0 if self.interpolates or y == 0 else self.loss.scaled(power(y))[1]
+        penalty_scale = power(y - x + x * self.penalty.data_degree)
         value = penalty_scale if self.interpolates else loss_scale
-        least = _power(-900)  # below it the certificate would be rounded among the subnormal numbers
+        least = power(-900)  # below it the certificate would be rounded among the subnormal numbers
         if not (least < min(loss_scale, penalty_scale) and max(loss_scale, penalty_scale) < 1 / least):
             raise ValueError("X and y have scales that float64 cannot hold together; rescale X or y.")
         units = Units(x, y, basis, value, self.penalty.data_degree, columns - x)
@@ -321,93 +321,20 @@ class Problem:
 
     def in_units(self, units: Units) -> Problem:
         """Return the same problem in these units."""
-        loss = self.loss if self.interpolates or units.y == 0 else self.loss.scaled(_power(units.y))[0]
-        penalty_scale = _power(units.y - units.x + units.x * units.data_degree)
+        loss = self.loss if self.interpolates or units.y == 0 else self.loss.scaled(power(units.y))[0]
+        penalty_scale = power(units.y - units.x + units.x * units.data_degree)
         lam = None if self.lam is None else self.lam * penalty_scale / units.value
         if not (0 < units.value < np.inf) or (lam is not None and not (0 < lam < np.inf)):
             raise ValueError("X, y and lam have scales that float64 cannot hold together; rescale X or y.")
-        targets = _exact_scale(self.targets, -units.y)
+        targets = exact_scale(self.targets, -units.y)
         return self.variant(
-            y=_exact_scale(self.y, -units.y) if self.targets.size != self.y.size else targets.reshape(self.y.shape),
+            y=exact_scale(self.y, -units.y) if self.targets.size != self.y.size else targets.reshape(self.y.shape),
             lam=lam,
             loss=loss,
-            lifted=_exact_scale(self.lifted, -(units.columns + units.x)),
+            lifted=exact_scale(self.lifted, -(units.columns + units.x)),
             targets=targets,
-            basis=_exact_scale(self.basis, -units.basis),
+            basis=exact_scale(self.basis, -units.basis),
         )
-
-
-@dataclass(frozen=True)
-class Units:
-    """The way from a normalized problem back: everything is a power of two."""
-
-    x: int
-    y: int
-    basis: np.ndarray
-    value: float
-    data_degree: int
-    columns: np.ndarray
-
-    def neurons(self, theta: Array) -> Array:
-        """Neurons in the caller's units: <theta, x~> = 2^x <theta', x~'>."""
-        return _shifted(theta, -self.columns)
-
-    def neurons_inside(self, theta: Array) -> Array:
-        """Neurons of the caller in normalized units."""
-        return _shifted(theta, self.columns)
-
-    def weights(self, weights: Array) -> Array:
-        """Outer weights in the caller's units."""
-        return _shifted(weights, self.y - self.x)
-
-    def weights_inside(self, weights: Array) -> Array:
-        """Outer weights of the caller in normalized units."""
-        return _shifted(weights, self.x - self.y)
-
-    def coefficients(self, coefficients: Array) -> Array:
-        """Coefficients of the free part in the caller's units."""
-        return np.ldexp(coefficients, self.y - self.basis[:, None]) if len(self.basis) else coefficients
-
-    def coefficients_inside(self, coefficients: Array) -> Array:
-        """Coefficients of the caller's free part in normalized units."""
-        return np.ldexp(coefficients, self.basis[:, None] - self.y) if len(self.basis) else coefficients
-
-    def alpha(self, alpha: Array) -> Array:
-        """Dual vector in the caller's units."""
-        return _shifted(alpha * self.value, -self.y)
-
-    def supremum(self, supremum: float) -> float:
-        """Sup |phi| / w in the caller's units."""
-        return float(np.ldexp(supremum * self.value, self.x - self.y - self.x * self.data_degree))
-
-
-def _exponent(array: Array) -> int:
-    """Return the exponent e with 2^(e-1) <= max |array| < 2^e; 0 for no or zero entries."""
-    size = max(array.max(initial=0.0), -array.min(initial=0.0))
-    return int(np.frexp(size)[1]) if size > 0 else 0
-
-
-def _power(exponent: int) -> float:
-    return float(np.ldexp(1.0, exponent))
-
-
-def _shifted(array: Array, exponent: int | np.ndarray) -> Array:
-    """Return array 2^exponent; a product where it can be, which is ten times quicker."""
-    if not np.any(exponent):
-        return array
-    if np.abs(exponent).max() > 1000:
-        return np.ldexp(array, exponent)
-    power = np.ldexp(1.0, exponent)
-    if power.ndim == 0 or (power == power[0]).all():
-        return array * power.flat[0]
-    return np.column_stack([column * factor for column, factor in zip(array.T, power, strict=True)])
-
-
-def _exact_scale(array: Array, exponent: int | np.ndarray) -> Array:
-    scaled = _shifted(array, exponent)
-    if scaled is not array and not np.array_equal(_shifted(scaled, np.negative(exponent)), array):
-        raise ValueError("X or y has entries so far apart in size that float64 cannot hold both; rescale the columns.")
-    return scaled
 
 
 def _lam(lam: Any) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cellsolve.problem import Units
+from cellsolve.units import Units
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.exact_dual import independent_rows
 from cellsolve.measure import SparseMeasure
-from cellsolve.problem import VANISHED, Problem, Units
+from cellsolve.problem import VANISHED, Problem
 from cellsolve.solvers.conic import MasterSolution
+from cellsolve.units import Units
 
 #: singular values of the free part below this share of the largest are rounding
 RANK = 1e-13
