@@ -389,7 +389,9 @@ def _solve(
     status, residual = outcome.status, problem.residual(measure)
     if interrupted or status is Status.INTERRUPTED:  # whatever the gap: a path ends here
         status = Status.INTERRUPTED
-    elif problem.interpolates and residual > INTERPOLATES * frame.size:
+    elif problem.interpolates and (
+        residual > INTERPOLATES * frame.size or certificate.objective < (1 - tol) * certificate.lower_bound
+    ):
         status = Status.STALLED if status is Status.OPTIMAL else status
     elif certificate.gap <= tol:
         status = Status.OPTIMAL

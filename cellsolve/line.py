@@ -54,6 +54,11 @@ class Side:
     cost: Callable[[Array], Array]
     bend: Callable[[Array], tuple[Array, Array]]
 
+    @property
+    def obtuse(self) -> bool:
+        """Whether an arc is: then 0 is within it."""
+        return bool(self.all_wedge < 0 or (self.wedge < 0).any())
+
 
 class Line:
     """Points on one input, sorted, with the costs of neurons.
@@ -77,8 +82,6 @@ class Line:
         x[first[i]:first[i + 1]] lie at knot i.
     rounding : float
         Relative error of the costs, and of the wedges.
-    of_ratios : float
-        Relative error of phi / w at a knot.
     """
 
     def __init__(
@@ -99,7 +102,6 @@ class Line:
             if at == len(knots) or knots[at] != 0.0:
                 knots, starts = np.insert(knots, at, 0.0), np.insert(starts, at, np.append(starts, len(self.x))[at])
         self.knots, self.first = knots, np.append(starts, len(self.x))
-        self.of_ratios = (8 + (8 * len(knots) if potential.depends_on_data else 0)) * UNIT
         self.rounding = (16 + (len(knots) if potential.depends_on_data else 0)) * 8 * UNIT
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.exact_dual import ExactDual
 from cellsolve.line import FLAT, LEFT, RIGHT, Line, Side
-from cellsolve.oracles.interval_kernels import arc, hinge_sums, segment_suprema
+from cellsolve.oracles.interval_kernels import arc, hinge_sums, moments, segment_suprema
 from cellsolve.oracles.pricing import Oracle, Pricing
 from cellsolve.potentials import POTENTIALS, UNIT
 from cellsolve.problem import Problem
@@ -71,31 +71,40 @@ class IntervalOracle(Oracle):
         ordered = alpha[line.order]
         rest = np.zeros_like(ordered) if low is None else low[line.order]
         phi: dict[int, Array] = {}
+        error = 0.0
         for facing in (RIGHT, LEFT)[: 1 if problem.one_facing else 2]:
             phi[facing] = np.empty(len(line.knots))
-            total, error = hinge_sums(line.knots, line.first, ordered, rest, facing == LEFT, phi[facing])
+            total, more = hinge_sums(line.knots, line.first, ordered, rest, facing == LEFT, phi[facing])
+            error = max(error, more)
+        zero, everywhere = dict.fromkeys(phi, 0.0), 0.0
+        if any(line.side(facing).obtuse for facing in phi):
+            zero[RIGHT], zero[LEFT], everywhere, more = moments(line.x, ordered, rest)
+            error = max(error, more)
         supremum = 0.0
         found: list[tuple[np.ndarray, Array, Array]] = []
         for facing, values in phi.items():
-            best, places, ratios = _along(line, line.side(facing), values[::facing], facing, level)
+            best, places, ratios = _along(line, line.side(facing), values[::facing], zero[facing], facing, level)
             supremum = max(supremum, best)
             found.append((np.full(len(places), facing), places, ratios))
         if not problem.one_facing and not problem.penalty.free_constant(True):
             for facing in (RIGHT, LEFT):
-                best, neuron = _all_active(line, line.side(facing), phi[facing][::facing][0], total, facing, level)
+                first, none = phi[facing][::facing][0], facing * everywhere
+                best, neuron = _all_active(line, line.side(facing), first, none, total, facing, level)
                 supremum = max(supremum, best)
                 found += neuron
-        slack = error * self._reach(line)
+        slack = 2 * error * self._reach(line)  # a neuron on an acute arc is that of its ends with shares of at most w
         facings, places, ratios = (np.concatenate(part) for part in zip(*found, strict=True))
         order = np.argsort(-ratios, kind="stable")
         bound = (supremum + slack) * (1 + line.rounding)
         return float(bound), facings[order], places[order], ratios[order]
 
     def _reach(self, line: Line) -> float:
-        """1 over the least cost of a neuron, for the error of phi."""
+        """1 over the least cost of a neuron at the end of an arc, for the error of phi."""
         sides = [line.right] if self.problem.one_facing else [line.right, line.left]
         costs = [cost for side in sides for cost in (side.left_cost, side.right_cost)]
         least = min((part[part > 0].min(initial=np.inf) for part in costs), default=np.inf)
+        if any(side.obtuse for side in sides):
+            least = min(least, 1.0)  # where they are cut
         constant = line.right.all_costs[1]
         least = min(least, constant) if constant > 0 else least
         return 1 / least if np.isfinite(least) else 0.0
@@ -112,14 +121,29 @@ class IntervalOracle(Oracle):
         return penalty.crude_bound(correction, lifted, True)
 
 
-def _along(line: Line, side: Side, phi: Array, facing: int, level: float) -> tuple[float, Array, Array]:
-    """Price one facing; `phi` at its knots from the left, in the mirrored order for those that face left."""
+def _along(line: Line, side: Side, phi: Array, zero: float, facing: int, level: float) -> tuple[float, Array, Array]:
+    """Price one facing; `phi` at its knots from the left, in the mirrored order for those that face left.
+
+    `zero` is phi of the kink at 0, where an obtuse arc is cut.
+    """
     S = len(side.wedge)
     ends, inside, share = np.empty(S), np.empty(S), np.empty(S)
-    best = segment_suprema(phi, side.left_cost, side.right_cost, side.wedge, line.of_ratios, ends, inside, share)
+    best = segment_suprema(phi, side.left_cost, side.right_cost, side.wedge, ends, inside, share)
+    knots = line.knots if facing == RIGHT else -line.knots[::-1]
+    for i in np.flatnonzero(side.wedge < 0):  # one at most: 0 is within
+        halves = (
+            (phi[i] / side.left_cost[i], zero, side.left_cost[i], 1.0, knots[i], 0.0),
+            (zero, phi[i + 1] / side.right_cost[i], 1.0, side.right_cost[i], 0.0, knots[i + 1]),
+        )
+        for u, v, cost, other_cost, place, other in halves:
+            ratio, A, B = arc(u, v, _from_zero(place + other, line.unit))
+            if ratio > max(inside[i], ends[i]):
+                weight, more = (A / cost, B / other_cost) if A > 0 else (float(place == 0), float(other == 0))
+                inside[i] = ratio
+                share[i] = ((weight * place + more * other) / (weight + more) - knots[i]) / (knots[i + 1] - knots[i])
+            best = max(best, ratio)
     if best <= level:
         return best, np.zeros(0), np.zeros(0)
-    knots = line.knots if facing == RIGHT else -line.knots[::-1]
     within = np.flatnonzero(inside > level)
     places = [knots[within] + share[within] * (knots[within + 1] - knots[within])]
     ratios = [inside[within]]
@@ -136,17 +160,42 @@ def _along(line: Line, side: Side, phi: Array, facing: int, level: float) -> tup
     return best, facing * np.concatenate(places), np.concatenate(ratios)
 
 
-def _all_active(line: Line, side: Side, phi: float, total: float, facing: int, level: float):
-    """Price the neurons between that with its kink at the first knot and the constant."""
+def _from_zero(place: float, unit: float) -> float:
+    """1 - cos of the angle between (unit, place) and (unit, 0)."""
+    size = np.hypot(unit, place)
+    return float((place / size) ** 2 / (1 + unit / size))
+
+
+def _all_active(line: Line, side: Side, phi: float, zero: float, total: float, facing: int, level: float):
+    """Price the neurons between that with its kink at the first knot and the constant.
+
+    `zero` is phi of the neuron (facing, 0), where an obtuse arc is cut.
+    """
     kink, constant = side.all_costs
+    first = line.knots[0] if facing == RIGHT else -line.knots[-1]
     u, v = phi / kink if kink > 0 else 0.0, total / constant
-    ratio, A, B = arc(u, v, side.all_wedge, line.of_ratios)
-    found = []
-    if A > 0 and B > 0:
-        if ratio > level:  # its kink lies before the first knot
-            first = line.knots[0] if facing == RIGHT else -line.knots[-1]
-            place = facing * (first - (B / constant) / (A / kink))
-            found.append((np.array([facing]), np.array([place]), np.array([ratio])))
-    elif abs(v) >= abs(u) and abs(v) > level and facing == RIGHT:
-        found.append((np.array([FLAT]), np.zeros(1), np.array([abs(v)])))
-    return ratio, found
+    arcs = [(u, v, side.all_wedge, kink, first)]
+    best = 0.0
+    if side.all_wedge < 0:  # the constant is at a right angle to (1, 0)
+        best, A, B = arc(u, zero, _from_zero(first, line.unit))
+        arcs = [(zero, v, 1.0, 1.0, 0.0)]
+        if A > 0 and best > level:
+            weight = A / kink
+            place = facing * weight * first / (weight + B)
+            found = [(np.array([facing]), np.array([place]), np.array([best]))]
+        elif abs(zero) > max(abs(u), level):
+            found = [(np.array([facing]), np.zeros(1), np.array([abs(zero)]))]
+        else:
+            found = []
+    else:
+        found = []
+    for u, v, wedge, cost, start in arcs:
+        ratio, A, B = arc(u, v, wedge)
+        if A > 0 and B > 0:
+            if ratio > level:  # its kink lies before the first knot
+                place = facing * (start - (B / constant) / (A / cost))
+                found.append((np.array([facing]), np.array([place]), np.array([ratio])))
+        elif abs(v) >= abs(u) and abs(v) > level and facing == RIGHT:
+            found.append((np.array([FLAT]), np.zeros(1), np.array([abs(v)])))
+        best = max(best, ratio)
+    return best, found

@@ -52,10 +52,29 @@ def hinge_sums(knots, first, alpha, alpha_low, backwards, phi):
 
 
 @njit(cache=True, nogil=True)
-def arc(u, v, wedge, relative):
-    """The largest |ratio| on an arc with ratios u, v at its ends; `wedge` as in `cellsolve.line.Side`.
+def moments(x, alpha, alpha_low):
+    """Return sum_j alpha_j |x_j| over the points right of 0, over those left of it, sum_j alpha_j x_j, and a bound.
 
-    `relative` bounds the relative error of u and v, where it counts more than it does for the largest ratio.
+    These are phi of the neurons (1, 0) and (-1, 0), and of (1, 0) where all points are active; the bound is on the
+    error of each.
+    """
+    right = right_low = left = left_low = error = 0.0
+    for j in range(len(x)):
+        if x[j] > 0.0:
+            right, right_low = add_product(right, right_low, x[j], 0.0, alpha[j], alpha_low[j])
+        else:
+            left, left_low = add_product(left, left_low, -x[j], 0.0, alpha[j], alpha_low[j])
+        error += abs(right) + abs(left) + abs(x[j] * alpha[j])
+    both = add(right, right_low, -left, -left_low)[0]
+    return right, left, both, ROUNDING * (error + abs(right) + abs(left))
+
+
+@njit(cache=True, nogil=True)
+def arc(u, v, wedge):
+    """The largest |ratio| on an acute arc with ratios u, v at its ends; `wedge` as in `cellsolve.line.Side`.
+
+    On an obtuse one u - v may be small beside both, whose roundings are not: such arcs are cut in two. Within acute
+    arcs it is below wedge u.
 
     Returns
     -------
@@ -64,21 +83,15 @@ def arc(u, v, wedge, relative):
     largest = max(abs(u), abs(v))
     if 0.0 <= wedge <= THIN:
         return largest * (1.0 + wedge), 0.0, 0.0
-    obtuse = wedge < 0.0  # the arc to the opposite of the second end is as small as an acute one
-    if obtuse:
-        v, wedge = -v, -wedge
     A, B = (u - v) + v * wedge, (v - u) + u * wedge
     square = ((u - v) ** 2 / wedge + 2.0 * u * v) / (2.0 - wedge)
-    rounding = 0.0
-    if obtuse:  # then u - v may be small beside both, whose roundings are not; within acute arcs it is below wedge u
-        B, rounding = -B, relative * (abs(u) + abs(v)) / np.sqrt(wedge * (2.0 - wedge))
     if not A * B > 0.0:
         return largest, 0.0, 0.0
-    return max(largest, np.sqrt(max(square, 0.0)) + rounding), abs(A), abs(B)
+    return max(largest, np.sqrt(max(square, 0.0))), abs(A), abs(B)
 
 
 @njit(cache=True, nogil=True)
-def segment_suprema(phi, left_cost, right_cost, wedge, relative, ends, inside, place):
+def segment_suprema(phi, left_cost, right_cost, wedge, ends, inside, place):
     """Fill, for the segments between knots, the ratios |phi| / w at both ends and within.
 
     Parameters
@@ -86,10 +99,8 @@ def segment_suprema(phi, left_cost, right_cost, wedge, relative, ends, inside, p
     phi : (N,)
     left_cost, right_cost, wedge : (N - 1,)
         w at the ends of the segments, and the angle between the neurons there, as in `cellsolve.line.Side`.
-    relative : float
-        Bound on the relative error of phi / w at the ends.
     ends, inside : (N - 1,)
-        Filled: the larger ratio of the two ends, and the largest within, or -1 where that is an end.
+        Filled: the larger ratio of the two ends, and the largest within, or -1 where that is an end, or the arc obtuse.
     place : (N - 1,)
         Filled with where within it is, as a share of the segment.
 
@@ -101,7 +112,7 @@ def segment_suprema(phi, left_cost, right_cost, wedge, relative, ends, inside, p
     for i in range(len(wedge)):
         u = phi[i] / left_cost[i] if left_cost[i] > 0.0 else 0.0
         v = phi[i + 1] / right_cost[i] if right_cost[i] > 0.0 else 0.0
-        value, A, B = arc(u, v, wedge[i], relative)
+        value, A, B = arc(u, v, max(wedge[i], 0.0))
         ends[i] = max(abs(u), abs(v))
         inside[i] = -1.0
         if A > 0.0 and B > 0.0:

@@ -21,7 +21,7 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.solvers.chain_kernels import KINK, VALUE, potentials, rest_of_start, smooth, values
 
-#: share of the right side that a solved system may leave before it is solved for that, and how often
+#: share of y that a solved system may leave before it is solved for that, and how often
 SMALL, REFINED = 1e-13, 4
 
 
@@ -114,18 +114,25 @@ class Chain:
         step = self.once(R, T, r, t, miss, moments)
         if not self.linear.shape[1]:
             return step
-        least = np.inf
+        size = float(np.abs(self.y).max(initial=0.0))
+        rest, wrong = self._left(step, R, T, r, t, miss, moments)
         for _ in range(REFINED):
-            dalpha, dc, dphi, dstart = step
-            df, rest = self.observed(dc, dstart)
-            left = r - R * dalpha - df, t + T * dphi - dc, miss + rest, moments + self.multipliers(dalpha)[1]
-            size = float(np.abs(left[0]).max()) / (float(np.abs(r).max()) or 1.0)
-            if not SMALL < size < least:
+            if not SMALL * size < wrong < np.inf:
                 break
-            best, least = step, size
-            more = self.once(R, T, *left)
-            step = tuple(a + b for a, b in zip(step, more, strict=True))
-        return step if not size >= least else best
+            more = self.once(R, T, *rest)
+            better = tuple(a + b for a, b in zip(step, more, strict=True))
+            rest, less = self._left(better, R, T, r, t, miss, moments)
+            if not less < 0.5 * wrong:
+                break
+            step, wrong = better, less
+        return step
+
+    def _left(self, step, R: Array, T: Array, r: Array, t: Array, miss: Array, moments: Array):
+        """Return what a solution leaves of the right side, and how much of it in f."""
+        dalpha, dc, dphi, dstart = step
+        df, rest = self.observed(dc, dstart)
+        left = r - R * dalpha - df, t + T * dphi - dc, miss + rest, moments + self.multipliers(dalpha)[1]
+        return left, float(np.abs(left[0]).max())
 
     def once(self, R: Array, T: Array, r: Array, t: Array, miss: Array, moments: Array):
         """Solve df + R dalpha = r, dc = t + T dphi, and the equations of the linear functions.

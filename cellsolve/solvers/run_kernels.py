@@ -261,6 +261,9 @@ def _pass_by(x, unit, bend, i, size, omega, phi):
     """Bound phi at a point where f is straight by what the kinks beside it allow: w is convex, so less than a chord."""
     for other in (i - 1, i + 1):
         if omega[other] < 0.0:
+            if other == 0 or other == len(x) - 1:  # where phi is 0
+                bound = size * np.cos(max(angle(x, unit, min(i, other)) - HALF_PI, 0.0))
+                phi[i] = min(max(phi[i], -bound), bound)
             continue
         bound = size * np.cos(max(angle(x, unit, min(i, other)) - omega[other], 0.0))
         phi[i] = min(phi[i], bound) if bend[other] > 0.0 else max(phi[i], -bound)
@@ -338,17 +341,19 @@ def place_kinks(x, y, first, offset, slope, at, u, v, scale, a, b, weight):
             away += away_low - f_low
             a[k], b[k] = 1.0, -x[i - 1]
             last = k + 1 == K or at[k + 1] != i - 1
+            jump, beyond = u[k] + v[k], 0.0
             if v[k] != 0.0:
                 distance = u[k] / (u[k] + v[k]) * h
                 if i + 1 < P:
                     after = (y[i + 1] - y[i]) / (x[i + 1] - x[i])
                     if k + 1 < K and at[k + 1] == i:
                         after -= u[k + 1]
-                    jump = (after - s) - s_low
-                    if jump * away > 0.0 and abs(away) < h * abs(jump):
-                        distance = away / jump
+                    exact = (after - s) - s_low
+                    if exact * jump > 0.0:
+                        jump, beyond = exact, x[i + 1] - x[i]
+                    if exact * away > 0.0 and abs(away) < h * abs(exact):
+                        distance = away / exact
                 place, rest = two_sum(x[i], -distance)
-                beyond = x[i + 1] - x[i] if i + 1 < P else 0.0
                 b[k], moves, most = -place, abs(u[k] + v[k]) * (distance + beyond), EXACT * size * distance
                 if abs(rest) * moves > most:
                     a[k], b[k] = _ratio(place, rest, most / moves)
@@ -356,7 +361,8 @@ def place_kinks(x, y, first, offset, slope, at, u, v, scale, a, b, weight):
                 cost = np.hypot(a[k], b[k] / scale)
                 a[k], b[k] = a[k] / cost, b[k] / cost
             reach, reach_low = add_product(b[k], 0.0, a[k], 0.0, x[i], 0.0)
-            weight[k] = away / reach if last and reach > 0.0 else (u[k] + v[k]) / a[k]
+            # of a kink near the next point the slope beyond says more than the little that it does up to there
+            weight[k] = away / reach if last and reach > 0.0 and beyond * a[k] <= reach else jump / a[k]
             f, f_low = add_product(f, f_low, reach, reach_low, weight[k], 0.0)
             g, g_low = two_product(weight[k], a[k])
             s, s_low = add(s, s_low, g, g_low)
