@@ -69,8 +69,9 @@ class Layout:
         self.slopes = np.where(facing == LEFT, -1.0, 0.0)
         self.slopes[K:] = facing[K:]
         self.turns = (facing == FLAT).astype(float)  # a constant tilts
-        moving = np.flatnonzero(weight)
-        first = np.append(True, (np.diff(place[moving]) != 0) | (moving[1:] >= K))[: len(moving)]
+        together = np.cumsum(np.append(True, (np.diff(place) != 0) | (np.arange(1, len(place)) >= K))[: len(place)])
+        moving = np.flatnonzero((weight != 0) & (np.bincount(together, weight)[together] != 0))
+        first = np.append(True, np.diff(together[moving]) != 0)[: len(moving)]
         self.moving = moving[first]
         #: which of them each neuron belongs to, and its share of the weight
         self.unit = np.full(len(weight), -1)

@@ -109,3 +109,31 @@ def test_a_bound_on_a_change_of_alpha_is_kept(penalty):
         oracle = IntervalOracle(problem)
         moved = oracle.price(alpha + change, 0.0).supremum
         assert moved <= oracle.price(alpha, 0.0, np.abs(change)).supremum * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("free", ["none", "affine"])
+def test_obtuse_arcs_are_never_below_their_supremum(free):
+    """Far on both sides of 0 neighbouring neurons are nearly opposite: held against the checker's integers."""
+    from cellsolve.exact_dual import exact_dual
+    from cellsolve.verify_integers import Refused
+    from cellsolve.verify_line import prove_line
+
+    rng, sharp = np.random.default_rng(0), 0
+    for _ in range(200):
+        n = int(rng.integers(3, 7))
+        x = 10.0 ** rng.uniform(2, 15) * rng.choice([-1.0, 1.0], n) * rng.uniform(0.2, 1, n)
+        problem = Problem(x, rng.standard_normal(n), free=free)
+        dual = exact_dual(problem, rng.standard_normal((n, 1)) / np.abs(x).max())
+        supremum = IntervalOracle(problem).exactly(dual, np.inf)
+        exact = [Fraction(float(a)) for a in dual.alpha[:, 0]]
+        for i, _, change in dual.changes():
+            exact[i] += change
+        denominator = np.lcm.reduce(np.array([a.denominator for a in exact], dtype=object))
+        alpha = np.array([int(a * denominator) for a in exact], dtype=object)
+        claim = {"penalty": "variation", "full": False}
+        prove_line(alpha, int(denominator), supremum, x, **claim)  # or it raises
+        try:
+            prove_line(alpha, int(denominator), supremum * (1 - 1e-6), x, **claim)
+        except Refused:
+            sharp += 1
+    assert sharp >= 100  # of the others the correction of alpha is what matters

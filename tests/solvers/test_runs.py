@@ -224,3 +224,44 @@ def any_data(draw):
 @given(any_data(), st.sampled_from(["variation", "slope"]), st.booleans())
 def test_any_data_are_met_and_proven(data, penalty, sparsest):
     interpolate(*data, penalty, sparsest=sparsest)
+
+
+REVIEWED = {
+    # the arc between the neurons of points on both sides of 0 is obtuse, far from it its ends are nearly opposite
+    "far on both sides": (
+        [-27504817361.713898, -10881460219.52346, 14013380673.624397, 27193684493.1007],
+        [-1000.0, -873.2889754868052, 1000.0, 1000.0],
+    ),
+    # one of two bends is tiny, so that their kink is next to a point
+    "a kink next to a point": (
+        [-93.39521506685287, -75.37326878672206, -64.73912572637457, 0.6672895972813961, 72.09513609152418],
+        np.logaddexp(
+            0, [-93.39521506685287, -75.37326878672206, -64.73912572637457, 0.6672895972813961, 72.09513609152418]
+        ),
+    ),
+    "straight beside an obtuse end": ([-4.0, -5, 3, -2, -3], [1.0, -1, 0, 0, 0]),
+    "straight beside an obtuse end, longer": ([-10.0, -9, -8, -7, 5], [1.0, -1, 0, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("sparsest", [False, True])
+@pytest.mark.parametrize("penalty", ["variation", "slope"])
+@pytest.mark.parametrize("data", REVIEWED)
+def test_data_that_a_reviewer_found(data, penalty, sparsest):
+    x, y = (np.asarray(part) for part in REVIEWED[data])
+    solution = cs.interpolate(x, y, penalty=penalty, free="affine", sparsest=sparsest)
+    assert solution.status == "optimal" and solution.residual <= 1e-12 * np.abs(y).max()
+    assert solution.certificate.verify(x, y)
+
+
+@pytest.mark.parametrize("free", ["none", "constant", "affine"])
+def test_bounds_far_on_both_sides_of_zero_hold(free):
+    """Not every such problem is solved; what is claimed of it is true."""
+    rng = np.random.default_rng(0)
+    for trial in range(16):
+        n = rng.integers(2, 8)
+        x, y = 10.0 ** rng.uniform(8, 14) * rng.standard_normal(n), 1e3 * rng.choice([-1.0, 0.0, 1.0], n)
+        lam = None if trial % 2 else 10.0 ** rng.uniform(-3, 3)
+        problem = cs.Problem(x, y, lam=lam, free=free)
+        solution = cs.interpolate(problem) if lam is None else cs.solve(problem)
+        assert solution.certificate.verify(x, y)

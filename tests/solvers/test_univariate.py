@@ -274,3 +274,13 @@ def test_a_warm_start_that_stalls_is_left():
     y = np.sin(5 * x) + 0.1 * rng.standard_normal(30000)
     for solution in cs.path(x, y, n_lams=20, free="affine"):
         assert solution.status == "optimal" and solution.gap <= 1e-8
+
+
+def test_a_cluster_near_zero_is_fitted():
+    """Equations of linear functions that are solved again for rounding lead nowhere."""
+    x = [-1.2855163790929185e-08, -3.34526022559085e-08, -1.756036571542052e-08]
+    x += [-1.517908175396226e-08, 1.3717144226195888e-08, -1.3574754064499478e-08]
+    y = [13800.397958068614, 7921.46084959843, -138737.58423410836]
+    y += [42639.49693617272, -23181.287074610456, 186306.10445473887]
+    solution = cs.solve(x, y, lam=0.00015544318415808617)
+    assert solution.status == "optimal" and solution.gap <= 1e-8
