@@ -47,13 +47,6 @@ class Chain:
     linear : (J, b)
         Slope, and value at the first observation, of the linear part of each jump, as far as linear functions cost
         something: b = 2, 1 (constants are free) or 0.
-    cost : (K,)
-        omega. The kinks in the order of the events, then neurons that are linear on the data.
-    kinks : int
-        How many of the neurons are kinks.
-    linear : (K, b)
-        Value (in the last column) and slope at the first observation of the linear part of each neuron, as far as
-        linear functions cost something: b = 2, 1 (constants are free) or 0.
     """
 
     kind: np.ndarray
