@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from cellsolve.data import Array
@@ -171,31 +173,25 @@ def _all_active(line: Line, side: Side, phi: float, zero: float, total: float, f
 
     `zero` is phi of the neuron (facing, 0), where an obtuse arc is cut.
     """
-    kink, constant = side.all_costs
     first = line.knots[0] if facing == RIGHT else -line.knots[-1]
-    u, v = phi / kink if kink > 0 else 0.0, total / constant
-    arcs = [(u, v, side.all_wedge, kink, first)]
-    best = 0.0
+    kink, constant = side.all_costs
+    # ratio, slope and bias of neurons at cost 1
+    kinks = (phi / kink, 1 / kink, -first / kink) if kink > 0 else (0.0, 0.0, 0.0)
+    ends = [kinks, (total / constant, 0.0, 1 / constant)]
+    wedges = [side.all_wedge]
     if side.all_wedge < 0:  # the constant is at a right angle to (1, 0)
-        best, A, B = arc(u, zero, _from_zero(first, line.unit))
-        arcs = [(zero, v, 1.0, 1.0, 0.0)]
-        if A > 0 and best > level:
-            weight = A / kink
-            place = facing * weight * first / (weight + B)
-            found = [(np.array([facing]), np.array([place]), np.array([best]))]
-        elif abs(zero) > max(abs(u), level):
-            found = [(np.array([facing]), np.zeros(1), np.array([abs(zero)]))]
-        else:
-            found = []
-    else:
-        found = []
-    for u, v, wedge, cost, start in arcs:
+        ends.insert(1, (zero, 1.0, 0.0))
+        wedges = [_from_zero(first, line.unit), 1.0]
+    best, found = 0.0, []
+    for ((u, *one), (v, *two)), wedge in zip(pairwise(ends), wedges, strict=True):
         ratio, A, B = arc(u, v, wedge)
-        if A > 0 and B > 0:
-            if ratio > level:  # its kink lies before the first knot
-                place = facing * (start - (B / constant) / (A / cost))
-                found.append((np.array([facing]), np.array([place]), np.array([ratio])))
-        elif abs(v) >= abs(u) and abs(v) > level and facing == RIGHT:
-            found.append((np.array([FLAT]), np.zeros(1), np.array([abs(v)])))
         best = max(best, ratio)
+        if A == 0:
+            A, B = (0.0, 1.0) if abs(v) >= abs(u) else (1.0, 0.0)
+        slope, bias = A * one[0] + B * two[0], A * one[1] + B * two[1]
+        at_kink = B == 0 and one == list(kinks[1:])  # which is priced along the line
+        if ratio <= level or at_kink or (slope == 0 and facing == LEFT):
+            continue
+        where, place = (FLAT, 0.0) if slope == 0 else (facing, -facing * bias / slope)
+        found.append((np.array([where]), np.array([place]), np.array([ratio])))
     return best, found

@@ -17,6 +17,8 @@ from cellsolve.doubles import add, add_product, two_product, two_sum
 HALF_PI = 0.5 * np.pi
 #: integers up to this one, and their sums, are floats
 LARGEST = 2.0**52
+#: an angle is at its lower end up to this factor: some roundings
+TOUCHING = 1 + 2.0**-50
 #: part of a bend that is all or nothing: many roundings of sums along a run
 SNAP = 2.0**-40
 #: half of the digits of a float
@@ -185,8 +187,8 @@ def run_kinks(x, unit, bend, curved, pairs, at, u, v, phi):
         if at_end and stop == P - 1:
             right = angle(x, unit, P - 2) - HALF_PI
         fence(M[:K], gamma[: K - 1], left, right, omega[start:stop], tight, work)
-        tight[K - 1] = right > 0.0 and omega[stop - 1] <= right * (1.0 + 1e-15)
-        opened = left > 0.0 and omega[start] <= left * (1.0 + 1e-15)
+        tight[K - 1] = right > 0.0 and omega[stop - 1] <= right * TOUCHING
+        opened = left > 0.0 and omega[start] <= left * TOUCHING
         count = _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, u, v, count)
         for j in range(start, stop):
             phi[j] = sign * size[j] * np.cos(omega[j])
@@ -315,7 +317,7 @@ def place_kinks(x, y, first, offset, slope, at, u, v, scale, a, b, weight):
     """Walk to the right and make offset + slope x + sum_k weight_k (a_k x + b_k)_+ meet y at the points after `first`.
 
     A kink within a segment has two numbers, which meet the end of the segment and the slope of the one after it; a kink
-    at a point meets the next point. So no rounding outlives two segments.
+    at a point meets the next point. So the rounding of one is made up for by the next.
 
     Parameters
     ----------
