@@ -36,8 +36,11 @@ def _accumulate(left, right, limbs):
         b, q = _integer(right[i])
         if a == 0 or b == 0:
             continue
-        a1, a0, b1, b0 = a >> _HALF, a & _HALF_MASK, b >> _HALF, b & _HALF_MASK
         at = p + q + BELOW
+        if b == 2**52:  # a power of two
+            _add(limbs, a, at + 52)
+            continue
+        a1, a0, b1, b0 = a >> _HALF, a & _HALF_MASK, b >> _HALF, b & _HALF_MASK
         _add(limbs, a0 * b0, at)
         _add(limbs, a1 * b0 + a0 * b1, at + _HALF)
         _add(limbs, a1 * b1, at + 2 * _HALF)

@@ -18,11 +18,14 @@ def network_on_line(neurons: Array, weights: Array, order: np.ndarray, ordered: 
     values = np.zeros((len(order), weights.shape[1]))
     a, b = neurons.T
     for facing in (1.0, -1.0):
-        here = np.flatnonzero(facing * a > 0)
-        kinks = -b[here] / np.abs(a[here])  # in the direction that they face
-        if (kinks[1:] < kinks[:-1]).any():
-            here = here[np.argsort(kinks, kind="stable")]
-        _walk(facing, facing * a[here], b[here], weights[here], ordered, values)
+        here, kinks = np.empty(len(a), dtype=np.int64), np.empty(len(a))
+        count, rises, falls = _facing(facing, neurons, here, kinks)
+        here = here[:count]
+        if falls and not rises:
+            here = here[::-1].copy()
+        elif not rises:
+            here = here[np.argsort(kinks[:count], kind="stable")]
+        _walk(facing, neurons, weights, here, ordered, values)
     flat = a == 0
     if flat.any():
         values += np.maximum(b[flat], 0.0) @ weights[flat]
@@ -32,26 +35,47 @@ def network_on_line(neurons: Array, weights: Array, order: np.ndarray, ordered: 
 
 
 @njit(cache=True, nogil=True)
-def _walk(facing, a, b, weights, x, values):
-    """Add to values (n, m) at sorted points x the neurons a > 0, in the order in which the walk meets their kinks."""
+def _facing(facing, neurons, here, kinks):
+    """Fill with the neurons (a, b) that face one way and their kinks in this direction.
+
+    Returns
+    -------
+    how many these are, and whether their kinks never fall, or never rise
+    """
+    count, rises, falls = 0, True, True
+    for k in range(len(neurons)):
+        a = facing * neurons[k, 0]
+        if a > 0.0:
+            here[count], kinks[count] = k, -neurons[k, 1] / a
+            if count:
+                rises = rises and kinks[count] >= kinks[count - 1]
+                falls = falls and kinks[count] <= kinks[count - 1]
+            count += 1
+    return count, rises, falls
+
+
+@njit(cache=True, nogil=True)
+def _walk(facing, neurons, weights, here, x, values):
+    """Add to values (n, m) at sorted points x the neurons `here`, in the order in which the walk meets their kinks."""
     n, m = len(x), weights.shape[1]
     for j in range(m):
         f = f_low = s = s_low = before = 0.0
         k = 0
         for step in range(n):
             i = step if facing > 0.0 else n - 1 - step
-            here = facing * x[i]
-            if k == 0 and not (len(a) and a[0] * here + b[0] > 0.0):  # nothing responds yet
-                continue
+            at = facing * x[i]
             if k > 0:
-                h, h_low = two_sum(here, -before)
+                h, h_low = two_sum(at, -before)
                 f, f_low = add_product(f, f_low, h, h_low, s, s_low)
-            before = here
-            while k < len(a) and a[k] * here + b[k] > 0.0:  # its line, at this point and from here on
-                c = weights[k, j]
-                reach, reach_low = add_product(b[k], 0.0, a[k], 0.0, here, 0.0)
+            before = at
+            while k < len(here):
+                a, b = facing * neurons[here[k], 0], neurons[here[k], 1]
+                if not a * at + b > 0.0:
+                    break
+                c = weights[here[k], j]  # its line, at this point and from here on
+                reach, reach_low = add_product(b, 0.0, a, 0.0, at, 0.0)
                 f, f_low = add_product(f, f_low, c, 0.0, reach, reach_low)
-                g, g_low = two_product(c, a[k])
+                g, g_low = two_product(c, a)
                 s, s_low = add(s, s_low, g, g_low)
                 k += 1
             values[i, j] += f + f_low

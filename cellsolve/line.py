@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from cellsolve.data import Array, sorting
+from cellsolve.doubles import length
 from cellsolve.potentials import L1, UNIT, LabelNoise, Potential, Slope, Variation
 
 RIGHT, LEFT, FLAT = 1, -1, 0
@@ -93,8 +94,10 @@ class Line:
         ordered: Array | None = None,
     ) -> None:
         self.potential, self.unit = potential, unit
-        self.order = sorting(points) if order is None else order
-        self.x = (points[self.order] if ordered is None else ordered) + 0.0
+        if order is None:
+            order, ordered = sorting(points)
+        self.order = order
+        self.x = (points[order] if ordered is None else ordered) + 0.0
         starts = np.concatenate([[0], np.flatnonzero(self.x[1:] > self.x[:-1]) + 1])
         knots = self.x[starts]
         if potential.order == 1:  # w bends where the bias changes its sign
@@ -221,7 +224,7 @@ def _lengths_and_wedges(knots, unit, cost, wedge):
     """Fill cost (N,) with |(unit, knot)| / unit and wedge (N - 1,) with what `Side` says of neighbours."""
     flat_before = steep_before = 0.0
     for i in range(len(knots)):
-        size = np.hypot(unit, knots[i])
+        size = length(unit, knots[i])
         cost[i], flat, steep = size / unit, unit / size, knots[i] / size
         if i > 0:
             cos, sin = flat_before * flat + steep_before * steep, flat_before * ((knots[i] - knots[i - 1]) / size)

@@ -325,8 +325,7 @@ class SparseMeasure:
 
         weights = self.weights.reshape(self.n_neurons, self.n_outputs)
         if order is None:
-            by = sorting(points[:, 0])
-            order = by, points[by, 0]
+            order = sorting(points[:, 0])
         result = network_on_line(self.neurons, weights, *order)
         return result.reshape(len(points), *self.weights.shape[1:])
 

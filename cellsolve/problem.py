@@ -169,14 +169,19 @@ class Problem:
         return Boxes(self.lifted)
 
     @cached_property
+    def _sorted(self) -> tuple[np.ndarray, Array]:
+        return sorting(self.X[:, 0])
+
+    @property
     def order(self) -> np.ndarray:
         """The points (n,) of one input from left to right."""
-        return sorting(self.X[:, 0])
+        return self._sorted[0]
 
     @cached_property
     def ordered(self) -> Array:
         """The lifted points of one input in that order, without their last entry."""
-        return self.lifted[self.order, 0]
+        same = np.array_equal(self.lifted[:, 0], self.X[:, 0])
+        return self._sorted[1] if same else self.lifted[self.order, 0]
 
     # -- primal ---------------------------------------------------------------------------------------------
 
@@ -198,7 +203,7 @@ class Problem:
 
     def values(self, measure: SparseMeasure) -> Array:
         """Return f(X), shape (n, m)."""
-        order = (self.order, self.X[self.order, 0]) if self.X.shape[1] == 1 else None
+        order = self._sorted if self.X.shape[1] == 1 else None
         return measure.values(self.X, order).reshape(self.targets.shape)
 
     @property

@@ -58,11 +58,11 @@ class IntervalOracle(Oracle):
         more = self._changed(dual.correction())
         if known < np.inf and more <= NEGLIGIBLE * known:
             return (known + more) * (1 + 4 * UNIT)
-        low = np.zeros_like(dual.alpha)
-        for i, j, change in dual.changes():
-            low[i, j] = float(change)
-        supremum = self.look(dual.alpha[:, 0], np.inf, low[:, 0])[0]
-        return (supremum + self._changed(2 * UNIT * np.abs(low))) * (1 + 4 * UNIT)
+        low = np.zeros(len(dual.alpha))
+        for i, _, change in dual.changes():
+            low[i] = float(change)
+        supremum = self.look(dual.alpha[:, 0], np.inf, low)[0]
+        return (supremum + self._changed(2 * UNIT * np.abs(low)[:, None])) * (1 + 4 * UNIT)
 
     def look(self, alpha: Array, level: float, low: Array | None = None) -> tuple[float, np.ndarray, Array, Array]:
         """Return the proven supremum of alpha + low, and facing, place and ratio of its local maxima above the level.
@@ -71,7 +71,9 @@ class IntervalOracle(Oracle):
         """
         line, problem = self.line, self.problem
         ordered = alpha[line.order]
-        rest = np.zeros_like(ordered) if low is None else low[line.order]
+        rest = np.zeros_like(ordered)
+        for row in () if low is None else np.flatnonzero(low):
+            rest[line.order == row] = low[row]
         phi: dict[int, Array] = {}
         error = 0.0
         for facing in (RIGHT, LEFT)[: 1 if problem.one_facing else 2]:
@@ -129,7 +131,7 @@ def _along(line: Line, side: Side, phi: Array, zero: float, facing: int, level: 
     `zero` is phi of the kink at 0, where an obtuse arc is cut.
     """
     S = len(side.wedge)
-    ends, inside, share = np.empty(S), np.empty(S), np.empty(S)
+    ends, inside, share = np.empty((3, S if level < np.inf else 0))
     best = segment_suprema(phi, side.left_cost, side.right_cost, side.wedge, ends, inside, share)
     knots = line.knots if facing == RIGHT else -line.knots[::-1]
     for i in np.flatnonzero(side.wedge < 0):  # one at most: 0 is within
@@ -139,7 +141,7 @@ def _along(line: Line, side: Side, phi: Array, zero: float, facing: int, level: 
         )
         for u, v, cost, other_cost, place, other in halves:
             ratio, A, B = arc(u, v, _from_zero(place + other, line.unit))
-            if ratio > max(inside[i], ends[i]):
+            if level < np.inf and ratio > max(inside[i], ends[i]):
                 weight, more = (A / cost, B / other_cost) if A > 0 else (float(place == 0), float(other == 0))
                 inside[i] = ratio
                 share[i] = ((weight * place + more * other) / (weight + more) - knots[i]) / (knots[i + 1] - knots[i])

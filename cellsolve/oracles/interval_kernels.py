@@ -99,8 +99,9 @@ def segment_suprema(phi, left_cost, right_cost, wedge, ends, inside, place):
     phi : (N,)
     left_cost, right_cost, wedge : (N - 1,)
         w at the ends of the segments, and the angle between the neurons there, as in `cellsolve.line.Side`.
-    ends, inside : (N - 1,)
-        Filled: the larger ratio of the two ends, and the largest within, or -1 where that is an end, or the arc obtuse.
+    ends, inside : (N - 1,), or (0,)
+        Filled, unless empty: the larger ratio of the two ends, and the largest within, or -1 where that is an end, or
+        the arc obtuse.
     place : (N - 1,)
         Filled with where within it is, as a share of the segment.
 
@@ -113,11 +114,13 @@ def segment_suprema(phi, left_cost, right_cost, wedge, ends, inside, place):
         u = phi[i] / left_cost[i] if left_cost[i] > 0.0 else 0.0
         v = phi[i + 1] / right_cost[i] if right_cost[i] > 0.0 else 0.0
         value, A, B = arc(u, v, max(wedge[i], 0.0))
+        best = max(best, value)
+        if not len(ends):
+            continue
         ends[i] = max(abs(u), abs(v))
         inside[i] = -1.0
         if A > 0.0 and B > 0.0:
             inside[i] = value
             A, B = A / left_cost[i], B / right_cost[i]
             place[i] = B / (A + B)
-        best = max(best, value)
     return best

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from cellsolve.broken_line import next_run
-from cellsolve.doubles import add, add_product, two_product, two_sum
+from cellsolve.doubles import add, add_product, length, two_product, two_sum
 
 HALF_PI = 0.5 * np.pi
 #: integers up to this one, and their sums, are floats
@@ -139,7 +139,7 @@ def run_kinks(x, unit, bend, curved, pairs, at, u, v, phi):
     omega[:] = -1.0  # where f is straight
     if curved:
         for i in range(P):
-            size[i] = np.hypot(unit, x[i])
+            size[i] = length(unit, x[i])
     ends = curved and (unit * unit + x[0] * x[1] < 0.0 or unit * unit + x[P - 2] * x[P - 1] < 0.0)
     tight, work = np.empty(longest + 1, dtype=np.bool_), np.empty((4, 2 * longest + 2))
     start = 0
@@ -169,7 +169,7 @@ def run_kinks(x, unit, bend, curved, pairs, at, u, v, phi):
             R, Q = size[one], size[two]
             across, along = unit * (x[two] - x[one]) / R / Q, (unit * unit + x[one] * x[two]) / R / Q
             M1, M2 = abs(bend[one]) * R, abs(bend[two]) * Q
-            cost = np.hypot(M1 + along * M2, across * M2)
+            cost = length(M1 + along * M2, across * M2)
             phi[one], phi[two] = sign * R * (M1 + along * M2) / cost, sign * Q * (M2 + along * M1) / cost
             if straight:
                 omega[one] = np.arctan2(across * M2, M1 + along * M2)
@@ -313,7 +313,7 @@ def flattest(x, y, at, v):
 
 
 @njit(cache=True, nogil=True)
-def place_kinks(x, y, first, offset, slope, at, u, v, scale, a, b, weight):
+def place_kinks(x, y, first, offset, slope, at, u, v, scale, facing, unit, theta, weight):
     """Walk to the right and make offset + slope x + sum_k weight_k (a_k x + b_k)_+ meet y at the points after `first`.
 
     A kink within a segment has two numbers, which meet the end of the segment and the slope of the one after it; a kink
@@ -327,8 +327,10 @@ def place_kinks(x, y, first, offset, slope, at, u, v, scale, a, b, weight):
         Kinks in order, as `run_kinks` gives them: their places and jumps, up to rounding.
     scale : float
         0, or the unit in which neurons are made to cost 1.
-    a, b, weight : (K,)
-        Filled.
+    facing, unit : float
+        Of a line that is mirrored -1, and the last entry of its lifted points.
+    theta, weight : (K, 2) and (K,)
+        Filled, the neurons facing right or, where the line is mirrored, left.
     """
     K, P, k = len(at), len(x), 0
     size = np.abs(y).max()
@@ -341,7 +343,7 @@ def place_kinks(x, y, first, offset, slope, at, u, v, scale, a, b, weight):
         while k < K and at[k] == i - 1:
             away, away_low = two_sum(y[i], -f)
             away += away_low - f_low
-            a[k], b[k] = 1.0, -x[i - 1]
+            a, b = 1.0, -x[i - 1]
             last = k + 1 == K or at[k + 1] != i - 1
             jump, beyond = u[k] + v[k], 0.0
             if v[k] != 0.0:
@@ -356,17 +358,18 @@ def place_kinks(x, y, first, offset, slope, at, u, v, scale, a, b, weight):
                     if exact * away > 0.0 and abs(away) < h * abs(exact):
                         distance = away / exact
                 place, rest = two_sum(x[i], -distance)
-                b[k], moves, most = -place, abs(u[k] + v[k]) * (distance + beyond), EXACT * size * distance
+                b, moves, most = -place, abs(u[k] + v[k]) * (distance + beyond), EXACT * size * distance
                 if abs(rest) * moves > most:
-                    a[k], b[k] = _ratio(place, rest, most / moves)
+                    a, b = _ratio(place, rest, most / moves)
             if scale > 0.0:
-                cost = np.hypot(a[k], b[k] / scale)
-                a[k], b[k] = a[k] / cost, b[k] / cost
-            reach, reach_low = add_product(b[k], 0.0, a[k], 0.0, x[i], 0.0)
+                cost = length(a, b / scale)
+                a, b = a / cost, b / cost
+            theta[k, 0], theta[k, 1] = facing * a, b / unit
+            reach, reach_low = add_product(b, 0.0, a, 0.0, x[i], 0.0)
             # of a kink near the next point the slope beyond says more than the little that it does up to there
-            weight[k] = away / reach if last and reach > 0.0 and beyond * a[k] <= reach else jump / a[k]
+            weight[k] = away / reach if last and reach > 0.0 and beyond * a <= reach else jump / a
             f, f_low = add_product(f, f_low, reach, reach_low, weight[k], 0.0)
-            g, g_low = two_product(weight[k], a[k])
+            g, g_low = two_product(weight[k], a)
             s, s_low = add(s, s_low, g, g_low)
             k += 1
 

@@ -76,20 +76,16 @@ def _network(
     slope = float((y[base + 1] - y[base]) / (x[base + 1] - x[base]))
     offset = float(y[base] - slope * x[base])
     scale = line.unit if _rounds_little(x, at, u, v, float(np.abs(y).max())) else 0.0
-    a, b, weight = np.empty(len(at)), np.empty(len(at)), np.empty(len(at))
+    theta, weight = np.empty((len(at), 2)), np.empty(len(at))
     first = int(np.searchsorted(at, base, side="right"))
     right, left = slice(first, None), slice(first - 1, None, -1) if first else slice(0, 0)
-    place_kinks(x, y, base, offset, slope, at[right], u[right], v[right], scale, a[right], b[right], weight[right])
+    kinks = at[right], u[right], v[right]
+    place_kinks(x, y, base, offset, slope, *kinks, scale, 1.0, line.unit, theta[right], weight[right])
     within = v[left] != 0
     behind = len(x) - 1 - at[left] - within
     near, far = np.where(within, v[left], u[left]), np.where(within, u[left], 0.0)
-    mirrored, turned = -x[::-1], y[::-1]
-    place_kinks(
-        mirrored, turned, len(x) - 1 - base, offset, -slope, behind, near, far, scale, a[left], b[left], weight[left]
-    )
-    b[left] *= -1
-    facing = np.where(np.arange(len(at)) < first, -1.0, 1.0)
-    theta = np.column_stack([facing * a, facing * b / line.unit])
+    mirrored, kinks, base = (-x[::-1], y[::-1]), (behind, near, far), len(x) - 1 - base
+    place_kinks(*mirrored, base, offset, -slope, *kinks, scale, -1.0, line.unit, theta[left], weight[left])
     return MasterSolution(theta, weight[:, None], _affine(slope, offset, line.unit), alpha)
 
 
