@@ -72,8 +72,9 @@ class IntervalOracle(Oracle):
         line, problem = self.line, self.problem
         ordered = alpha[line.order]
         rest = np.zeros_like(ordered)
-        for row in () if low is None else np.flatnonzero(low):
-            rest[line.order == row] = low[row]
+        if low is not None:
+            for row in np.flatnonzero(low):
+                rest[line.order == row] = low[row]
         phi: dict[int, Array] = {}
         error = 0.0
         for facing in (RIGHT, LEFT)[: 1 if problem.one_facing else 2]:

@@ -25,6 +25,26 @@ from cellsolve.solvers.chain_kernels import KINK, VALUE, potentials, rest_of_sta
 SMALL, REFINED = 1e-13, 4
 
 
+@dataclass(frozen=True)
+class Push:
+    """What observations add that are no longer any: their multipliers are known, and the chain is without them.
+
+    Attributes
+    ----------
+    phi : (J,)
+        Their share of the multipliers of the jumps.
+    moments : (2,)
+        Their share of the sums of alpha, as `Chain.multipliers` returns them.
+    size, worth : float
+        The sum of |alpha|, and of their losses, about.
+    """
+
+    phi: Array
+    moments: Array
+    size: float = 0.0
+    worth: float = 0.0
+
+
 @dataclass
 class Chain:
     """Observations and kinks in order, and what they cost.
@@ -47,6 +67,7 @@ class Chain:
     linear : (J, b)
         Slope, and value at the first observation, of the linear part of each jump, as far as linear functions cost
         something: b = 2, 1 (constants are free) or 0.
+    push : Push
     """
 
     kind: np.ndarray
@@ -62,6 +83,7 @@ class Chain:
     cost: Array
     stiffness: Array
     linear: Array
+    push: Push
 
     def __post_init__(self) -> None:
         q = 1 + self.linear.shape[1]
@@ -101,6 +123,11 @@ class Chain:
         phi, moments, b = np.zeros(len(self.cost)), np.empty(2), self.linear.shape[1]
         potentials(*self._events, np.ascontiguousarray(alpha), self.linear, phi, moments)
         return phi, moments[: 2 - b]
+
+    def priced(self, alpha: Array) -> tuple[Array, Array]:
+        """Return phi and those sums with what `push` adds to them."""
+        phi, moments = self.multipliers(alpha)
+        return phi + self.push.phi, moments + self.push.moments[: len(moments)]
 
     def newton(self, R: Array, T: Array, r: Array, t: Array, miss: Array, moments: Array):
         """Solve as `once`, and for what that leaves where it is not small: of data over many decades it may not be."""

@@ -143,7 +143,7 @@ def _first(chain: Chain) -> _Point:
     up, down = beta[beta > 0].sum(), -beta[beta < 0].sum()
     if min(up, down) > 0:
         beta = np.where(beta > 0, beta * min(1.0, down / up), beta * min(1.0, up / down))
-    phi = chain.multipliers(-beta)[0][chain.neurons]
+    phi = chain.priced(-beta)[0][chain.neurons]
     far = max(0.0, float((np.abs(phi) - omega).max(initial=0.0)))
     size = float(np.abs(chain.y).max(initial=0.0)) or 1.0
     lower, upper = chain.bounded
@@ -168,7 +168,7 @@ class _Scale:
     def __init__(self, chain: Chain) -> None:
         self.size = float(np.abs(chain.y).max(initial=0.0)) or 1.0
         self.width = float(np.ptp(chain.place))
-        self.alpha = float(np.finfo(float).tiny)
+        self.alpha = chain.push.size + float(np.finfo(float).tiny)
         self.first = 0.0
 
 
@@ -181,7 +181,7 @@ class _Residuals:
         jumps = np.empty(len(chain.cost))
         jumps[neurons], jumps[moved] = point.p - point.q, point.v
         f, self.miss = chain.observed(jumps, point.start)
-        phi, self.moments = chain.multipliers(-point.beta)
+        phi, self.moments = chain.priced(-point.beta)
         self.r = chain.y + chain.R * point.beta - f
         self.r[upper] += point.above
         self.r[lower] -= point.below
@@ -192,11 +192,11 @@ class _Residuals:
         self.gap = point.gap()
         self.pairs = 2 * len(omega) + len(lower) + len(upper)
         worth = float(omega @ (point.p + point.q) + (pushed + 0.5 * chain.stiffness * point.v) @ point.v)
-        worth += float(0.5 * (chain.R @ point.beta**2))
+        worth += chain.push.worth + float(0.5 * (chain.R @ point.beta**2))
         worth += float(point.above @ chain.high[upper] - point.below @ chain.low[lower])
         scale.first = scale.first or worth
         self.worth = max(worth, NOTHING * scale.first, float(np.finfo(float).tiny))
-        scale.alpha = max(scale.alpha, float(np.abs(point.beta).sum()))
+        scale.alpha = max(scale.alpha, chain.push.size + float(np.abs(point.beta).sum()))
         spans = np.array([scale.width, 1.0])[: len(self.miss)]  # what a slope and a value change of f
         self.wrong = max(
             float(np.abs(self.moments).max(initial=0.0)) / scale.alpha,

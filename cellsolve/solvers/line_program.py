@@ -1,8 +1,8 @@
-"""The problem on given neurons of one input: what is observed of f, in which order, and who may move."""
+"""The problem on given neurons of one input: which points are observed, and who may move."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from cellsolve.kinks import network_on_line
 from cellsolve.line import FLAT, LEFT, Line
 from cellsolve.problem import Problem
 from cellsolve.solvers.chain import Chain
-from cellsolve.solvers.chain_kernels import KINK, SHIFT, SLOPE, VALUE
+from cellsolve.solvers.chain_kernels import VALUE
 from cellsolve.solvers.interior import ChainSolution, solve_chain
-from cellsolve.solvers.line_network import Fit, Neurons, free_only
+from cellsolve.solvers.line_network import Fit, Neurons, free_only, summed
+from cellsolve.solvers.observations import Blocks, Corners, Pieces, Rows, Sums, cuts
 
 #: steps towards the targets of interpolation; each squares the distance
 MEETINGS = 6
@@ -23,33 +24,17 @@ NEWTON, HALVINGS = 50, 40
 STILL = 1e-14
 #: least curvature of a loss: with less a point is as good as not there
 LEAST = 1e-20
+#: points up to which each is observed; of more, these shares, those nearest to a corner of their losses where a
+#: solution for other neurons tells, and where one for every so many points does
+FEW, NEAREST, NEAR, EVERY = 2000, 0.02, 0.15, 10
+#: share of the objective that weights may be worth which are dropped as what an iteration leaves
+LOST = 1e-11
+#: values of y up to which neighbours of one are seen as a block
+LABELS = 50
+#: share of y by which f may be beyond a corner by rounding
+BEYOND = 1e-12
 #: B^T alpha up to this share of its terms is rounding, which the certificate corrects
 BALANCED = 1e-9
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Observations in order; `points` are their numbers among the sorted points, where they are points."""
-
-    points: np.ndarray
-    kind: np.ndarray
-    place: Array
-    y: Array
-    R: Array
-    low: Array
-    high: Array
-
-    def chain(self, kinks: Array, shifts: Array, cost: Array, stiffness: Array, linear: Array) -> Chain:
-        K, M = len(kinks), len(shifts)
-        at = np.concatenate([self.place, kinks, shifts])
-        kind = np.concatenate([self.kind, np.full(K, KINK), np.full(M, SHIFT)]).astype(np.int8)
-        index = np.concatenate([np.arange(len(self.place)), np.arange(K + M)])
-        order = np.lexsort((kind, at))
-        step = np.diff(at[order], prepend=at[order[0]])
-        return Chain(
-            kind[order], step, index[order], self.place, self.y, self.R, self.low, self.high, K, M, cost, stiffness,
-            linear,
-        )  # fmt: skip
 
 
 class Layout:
@@ -149,33 +134,77 @@ class Layout:
 
 
 class LineProgram:
-    """The problem on given neurons, over data in order."""
+    """The problem on given neurons, over data in order.
 
-    def __init__(self, problem: Problem, line: Line) -> None:
+    Parameters
+    ----------
+    problem : Problem
+    line : Line
+    every : bool
+        Whether every point is observed, however many there are.
+    """
+
+    def __init__(self, problem: Problem, line: Line, every: bool = False) -> None:
         self.problem, self.line = problem, line
         self.y = problem.targets[line.order, 0]
         self.basis = np.ascontiguousarray(problem.basis[line.order].T)
         self.distinct = line.first[:-1][np.diff(line.first) > 0]
-        #: where Newton's method for losses with curvature everywhere goes on from
+        #: where Newton's method for losses with curvature everywhere goes on from, and guesses of pieces
         self.values, self.norm = np.zeros(line.n), 0.0
-        self.summed = problem.loss.name == "squared" and not problem.interpolates
+        self.pieces: Pieces | None = None
+        self.blocks: Blocks | None = None
+        self.guesses = False
+        if problem.loss.bend is not None and not problem.interpolates:
+            low, high = problem.loss.domain(self.y)
+            self.pieces = Pieces(line.x, self.y, line.n * problem.loss.bend, low / line.n, high / line.n)
+            self.guesses = not (every or self.pieces.sure or line.n <= FEW)
+            if self.guesses and problem.loss.polyhedral and len(np.unique(self.y)) <= LABELS:
+                self.blocks = Blocks(self.pieces)
 
     def solve(self, neurons: Neurons, tol: float) -> Fit:
         """Solve on these neurons, each given once; those with a weight move to where w, to second order, has them."""
         layout = Layout(self.line, neurons)
-        if self.problem.loss.bend is None and not self.problem.interpolates:
+        if self.pieces is not None:
+            return self._by_pieces(layout, self.pieces, tol)
+        if not self.problem.interpolates:
             return self._by_newton(layout, tol)
-        if self.summed:
-            sums = Sums(self.line.x, self.y, np.ones(self.line.n), self._cuts(layout.kinks))
-            rows = sums.rows
-            solved = self._chained(layout, rows, tol)
-            alpha = sums.alpha(solved.alpha)
-        else:
-            rows = self._observations()
-            solved = self._chained(layout, rows, tol)
-            alpha = np.zeros(self.line.n)
-            alpha[rows.points] = solved.alpha
+        rows, alpha = self._points(), np.zeros(self.line.n)
+        solved = self._chained(layout, rows, tol)
+        alpha[self.distinct] = solved.alpha
         return self._fit(layout, rows, solved, alpha)
+
+    def _by_pieces(self, layout: Layout, pieces: Pieces, tol: float, again: bool = True) -> Fit:
+        """Solve with what the points near corners of their losses do not know added up; again, where one crosses it."""
+        guess, rounding = self._guess(layout, pieces, tol), BEYOND * float(np.abs(self.y).max())
+        while True:
+            rows = guess.rows(layout.kinks)
+            solved = self._chained(layout, rows, tol)
+            self.values = self._walked(layout, rows.place[0], solved)
+            if guess.settled(self.values, rounding):
+                break
+        alpha = guess.alpha(solved.alpha)
+        fit = self._fit(layout, rows, solved, alpha)
+        value = float(pieces.loss(self.values).sum()) + solved.cost
+        value += LOST * abs(value)
+        if again and self.objective(fit) > value:  # small weights were worth something, to others or as they are
+            few = self._by_pieces(Layout(self.line, summed(self.line, fit)[0]), pieces, tol, again=False)
+            every = self._fit(layout, rows, replace(solved, held=solved.weights != 0), alpha)
+            fit = min((fit, few, every), key=lambda f: max(self.objective(f), value))
+        return replace(fit, alpha=alpha)
+
+    def _guess(self, layout: Layout, pieces: Pieces, tol: float) -> Corners | Blocks:
+        """Return which points to observe: all of few, of others those that an earlier solution or a sample tells."""
+        n = self.line.n
+        if not self.guesses:
+            return Corners(pieces, self.values, n)
+        if self.blocks is not None:
+            return self.blocks
+        share = NEAREST
+        if not self.values.any():
+            some, share = pieces.every(EVERY), NEAR
+            rows = Corners(some, some.y, len(some.x)).rows(layout.kinks)
+            self.values = self._walked(layout, rows.place[0], self._chained(layout, rows, tol))
+        return Corners(pieces, self.values, max(FEW // 2, int(share * n)))
 
     def _chained(self, layout: Layout, rows: Rows, tol: float) -> ChainSolution:
         return solve_chain(layout.chain(rows, self.problem.level, 2 - self.problem.basis.shape[1]), tol)
@@ -196,7 +225,7 @@ class LineProgram:
         f, norm = self.values, self.norm
         for _ in range(NEWTON):
             slope, curve = loss.gradient(f, y), np.maximum(loss.curvature(f, y), LEAST)
-            rows = Sums(self.line.x, f - slope / curve, curve, self._cuts(layout.kinks)).rows
+            rows = Sums(self.line.x, f - slope / curve, curve, cuts(self.line.x, layout.kinks), n).rows
             solved = self._chained(layout, rows, tol)
             there, size = self._walked(layout, rows.place[0], solved), solved.cost
             change = float(slope @ (there - f)) / n + size - norm
@@ -237,7 +266,7 @@ class LineProgram:
             facing, place = fit.neurons.facing, fit.neurons.place
             corner = np.isin(place, line.knots) | ((facing == FLAT) & (not line.curved))
             layout = Layout(line, Neurons(facing, place, np.where(corner, 0.0, fit.weights)), fit.weights)
-            rows = self._observations()
+            rows = self._points()
             chain = layout.chain(rows, 1.0, b)
             T = np.empty(len(chain.cost))
             c = layout.weights
@@ -284,74 +313,7 @@ class LineProgram:
         theta[:-2, 1] *= self.line.unit
         return network_on_line(theta, weights, np.arange(len(x)), x)[:, 0]
 
-    def _observations(self) -> Rows:
-        """What is observed where losses do not add up: the points."""
-        problem, line = self.problem, self.line
-        x, y, n = line.x, self.y, line.n
-        if problem.interpolates:
-            points = self.distinct
-            zero = np.zeros(len(points))
-            box = np.full(len(points), np.inf)
-            return Rows(points, np.full(len(points), VALUE), x[points], y[points], zero, -box, box)
-        low, high = problem.loss.domain(y)
-        return Rows(
-            np.arange(n), np.full(n, VALUE), x, y, np.full(n, n * (problem.loss.bend or 0.0)), low / n, high / n
-        )
-
-    def _cuts(self, kinks: Array) -> np.ndarray:
-        """Return the points that begin a stretch between kinks; the first place is one by itself."""
-        cuts = np.searchsorted(self.line.x, np.unique(kinks))
-        cuts = np.unique(np.concatenate([[0], self.distinct[1:2], cuts]))
-        return cuts[cuts < self.line.n]
-
-
-class Sums:
-    """The loss sum_i weights_i (f_i - y_i)^2 / (2 n), up to a constant, on stretches on which f is linear.
-
-    About the middle of the points of a stretch, their squares are one of f there and one of f'.
-
-    Parameters
-    ----------
-    x, y, weights : (n,)
-        In order.
-    cuts : (S,) int
-        Where stretches begin.
-    """
-
-    def __init__(self, x: Array, y: Array, weights: Array, cuts: np.ndarray) -> None:
-        n = len(x)
-        self.weights, self.count = weights, np.diff(np.append(cuts, n))
-        self.total = np.add.reduceat(weights, cuts)
-        middle = np.add.reduceat(weights * x, cuts) / self.total
-        mean = np.add.reduceat(weights * y, cuts) / self.total
-        middle = np.clip(middle, x[cuts], x[np.append(cuts[1:], n) - 1])
-        self.away, rest = x - self._each(middle), y - self._each(mean)
-        self.spread = np.add.reduceat(weights * self.away**2, cuts)
-        lean = np.add.reduceat(weights * self.away * rest, cuts)
-        self.wide = np.flatnonzero(self.spread > 0)
-        slope = np.zeros(len(cuts))
-        slope[self.wide] = lean[self.wide] / self.spread[self.wide]
-        #: what the line through a stretch leaves of y, which no f changes
-        self.left = rest - self._each(slope) * self.away
-        at = np.concatenate([middle, middle[self.wide]])
-        kind = np.repeat([VALUE, SLOPE], [len(cuts), len(self.wide)])
-        seen = np.concatenate([mean, slope[self.wide]])
-        R = n / np.concatenate([self.total, self.spread[self.wide]])
-        order, box = np.lexsort((kind, at)), np.full(len(at), np.inf)
-        self.rows = Rows(order, kind[order], at[order], seen[order], R[order], -box, box)
-
-    def alpha(self, of_rows: Array) -> Array:
-        """Return the dual vector (n,) of which these are the sums, and the sums times the distance from the middle.
-
-        As differences y - f its small numbers would be rounding, and far points make sums of them that matter.
-        """
-        sums, S = np.empty(len(of_rows)), len(self.count)
-        sums[self.rows.points] = of_rows
-        lean = np.zeros(S)
-        lean[self.wide] = sums[S:] / self.spread[self.wide]
-        return self.weights * (
-            self.left / len(self.away) + self._each(sums[:S] / self.total) + self._each(lean) * self.away
-        )
-
-    def _each(self, of_stretches: Array) -> Array:
-        return np.repeat(of_stretches, self.count)
+    def _points(self) -> Rows:
+        """What interpolation observes: distinct points."""
+        at, zero = self.distinct, np.zeros(len(self.distinct))
+        return Rows(np.full(len(at), VALUE), self.line.x[at], self.y[at], zero, zero - np.inf, zero + np.inf)

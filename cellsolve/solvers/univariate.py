@@ -55,14 +55,14 @@ BORDER = 1e-13
 RANK = 1e-13
 
 
-def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options) -> Outcome:
-    """Solve the normalized `problem` of one input with biases and one output."""
+def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options, every: bool = False) -> Outcome:
+    """Solve the normalized `problem` of one input with biases and one output; `every` is that of `LineProgram`."""
     if falls_into_runs(problem):
         return solve_runs(problem, oracle, options)
     line = oracle.line
     if line.x[0] == line.x[-1]:  # one place: one neuron
         return solve_neurons(problem, oracle, options)
-    program = LineProgram(problem, line)
+    program = LineProgram(problem, line, every)
     neurons = pool = _first(problem, line, options)
     fit = program.solve(neurons, COARSE)  # what is stopped before there is anything has no answer
     best, misses = (np.inf, fit), np.inf
@@ -103,8 +103,8 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options)
         status = Status.INTERRUPTED
     if relative_gap(best[0], bound[0], problem.scale) <= options.tol and status is not Status.INTERRUPTED:
         status = Status.OPTIMAL
-    if status is Status.STALLED and options.start is not None:  # other kinks to begin with may end elsewhere
-        again = solve_univariate(problem, oracle, replace(options, start=None))
+    if status is Status.STALLED and (options.start is not None or program.guesses):  # another way may end elsewhere
+        again = solve_univariate(problem, oracle, replace(options, start=None), every=options.start is None)
         if again.status is not Status.STALLED:
             return replace(again, history=history + again.history)
     objective, fit = best
