@@ -7,8 +7,9 @@ the whole call, with sorting, the proof, and what turns the last round into an a
 * interpolation: x uniform on [-1, 1] in random order, y standard normal, free="affine". The reference is a stable
   `numpy.argsort` of x, the least that any method does to unsorted points, and the ratio says how many of it an
   interpolant takes. The data `convex` are y = x^2 at such x, sorted, which bend one way everywhere: one size.
-* penalised: y = sin(5 x) plus noise of .1, lam = 1e-4, squared loss, `variation`. Each row is a process of its own. MB
-  are its peak, of which imports and the solve of `WARM` points that loads the kernels are what the smallest n shows.
+* penalised: y = sin(5 x) plus noise of .1, lam = 1e-4, `variation`; losses of labels have the signs of sin(5 x) plus
+  noise of .5. Each row is a process of its own. MB are its peak, of which imports and the solve of `WARM` points that
+  loads the kernels are what the smallest n shows. All losses are of nothing free, the squared one of both.
 * path: the same data, `LAMS` values of lam down from lam_max, each from the one before, to the default `tol`; and
   CellRegressorCV over as many, in five folds, fit included. The gap is the largest of the path.
 * programs: the same with free="affine" as one cone program, whose size grows like n: on every segment two kinks, one of
@@ -53,6 +54,7 @@ from _results import machine, write_csv
 
 import cellsolve as cs
 from cellsolve.comparison import print_table
+from cellsolve.losses import as_loss
 
 RESULTS = Path(__file__).parent / "results"
 LAM = 1e-4
@@ -65,6 +67,9 @@ PATH = 100_000
 REPEATS = 5
 BUDGET = 10.0
 PENALTIES = ("variation", "slope")
+OTHERS = ("absolute", "huber", "hinge", "squared_hinge", "logistic")
+#: whose proof takes a minute for more: of every point the logarithm in rationals
+MOST = {"logistic": 100_000}
 TIGHT = {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12}
 #: method -> settings of Clarabel
 PROGRAMS = {"clarabel": {}, "clarabel, 1e-12": TIGHT, "cvxpy, clarabel": {}}
@@ -83,8 +88,8 @@ TABLES = {
         ("data", "penalty", "n", "seconds", "reference", "ratio", "gap", "residual", "kinks", "status"),
     ),
     "penalised": (
-        "Squared loss, lam = 1e-4, penalty 'variation'",
-        ("free", "n", "seconds", "objective", "gap", "kinks", "MB", "status"),
+        "lam = 1e-4, penalty 'variation'",
+        ("loss", "free", "n", "seconds", "objective", "gap", "kinks", "MB", "status"),
     ),
     "path": (
         f"{LAMS} values of lam, squared loss, penalty 'variation', free='affine'",
@@ -145,9 +150,16 @@ def best_of(call: Callable[[], Any]) -> tuple[float, Any]:
     return min(seconds), result
 
 
-def compile_kernels(free: str = "affine") -> None:
+def labels(n: int) -> Points:
+    """Return points to classify."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, n)
+    return x, np.where(np.sin(5 * x) + 0.5 * rng.standard_normal(n) > 0, 1.0, -1.0)
+
+
+def compile_kernels(free: str = "affine", loss: str = "squared") -> None:
     """Call what will be measured, on few points."""
-    cs.solve(*wave(WARM), lam=LAM, free=free)
+    cs.solve(*(labels if as_loss(loss).classification else wave)(WARM), lam=LAM, free=free, loss=loss)
 
 
 def peak() -> float | str:
@@ -166,7 +178,7 @@ def apart(function: Callable[..., Row], *arguments: object) -> Row:
 
 def told(row: Row) -> Row:
     """Print what came of a measurement, and return it."""
-    about = [row[key] for key in ("data", "penalty", "free", "method") if row.get(key)]
+    about = [row[key] for key in ("data", "penalty", "loss", "free", "method") if row.get(key)]
     print(f"  {row['part']}: {', '.join(map(str, about))}, n={row['n']}: {row['seconds']:.3g} s", flush=True)
     return row
 
@@ -192,15 +204,15 @@ def interpolation(data: str, points: Points, penalty: str) -> Row:
     )
 
 
-def penalised(n: int, free: str) -> Row:
+def penalised(n: int, free: str, loss: str) -> Row:
     """Solve, in a process of its own."""
-    compile_kernels(free)
-    x, y = wave(n)
-    seconds, solution = best_of(lambda: cs.solve(x, y, lam=LAM, free=free))
+    compile_kernels(free, loss)
+    x, y = (labels if as_loss(loss).classification else wave)(n)
+    seconds, solution = best_of(lambda: cs.solve(x, y, lam=LAM, free=free, loss=loss))
     memory = peak()
     return (
         {"part": "penalised", "data": "random", "penalty": "variation", "free": free, "n": n, "method": "cellsolve"}
-        | {"seconds": seconds, "objective": solution.objective, "gap": solution.gap, "MB": memory}
+        | {"loss": loss, "seconds": seconds, "objective": solution.objective, "gap": solution.gap, "MB": memory}
         | {"kinks": large(solution.measure.kinks()[1]), "status": str(solution.status)}
     )
 
@@ -231,10 +243,10 @@ def against(problem: cs.Problem, seconds: float, gap: float, objective: float) -
 def growth(rows: list[Row]) -> list[Row]:
     """Return the exponents of n in the time of cellsolve."""
     ours = [row for row in rows if row["method"] == "cellsolve"]
-    keys = ("part", "data", "penalty", "free")
+    keys = ("part", "data", "penalty", "free", "loss")
     exponents = []
-    for key in dict.fromkeys(tuple(row[name] for name in keys) for row in ours):
-        runs = [row for row in ours if tuple(row[name] for name in keys) == key][-3:]
+    for key in dict.fromkeys(tuple(row.get(name, "") for name in keys) for row in ours):
+        runs = [row for row in ours if tuple(row.get(name, "") for name in keys) == key][-3:]
         if len(runs) == 3:
             n, seconds = np.log([row["n"] for row in runs]), np.log([row["seconds"] for row in runs])
             about = {"n": runs[-1]["n"], "method": "growth", "exponent": np.polyfit(n, seconds, 1)[0]}
@@ -397,8 +409,9 @@ def show(part: str, rows: list[Row], exponents: list[Row]) -> None:
         for row in rows
     ]
     caption = "\n".join(
-        f"{row['data']}, {row['penalty']}, free={row['free']!r}: time grows like n^{row['exponent']:.2f}"
+        f"{', '.join(filter(None, about))}, free={row['free']!r}: time grows like n^{row['exponent']:.2f}"
         for row in exponents
+        for about in [(row["data"], row["penalty"], row["loss"])]
     )
     print_table(title, lines, caption or None)
 
@@ -416,7 +429,8 @@ def main() -> None:
         cs.interpolate(*noise(WARM), penalty=penalty, free="affine")
         rows += [interpolation("noise", noise(n), penalty) for n in sizes]
         rows.append(interpolation("convex", convex(min(CONVEX, max(sizes))), penalty))
-    rows += [apart(penalised, n, free) for free in ("affine", "none") for n in sizes]
+    rows += [apart(penalised, n, free, "squared") for free in ("affine", "none") for n in sizes]
+    rows += [apart(penalised, n, "none", loss) for loss in OTHERS for n in sizes if n <= MOST.get(loss, n)]
     rows += [row for n in sizes if 10_000 <= n <= PATH for row in path(n)]
     peers = [n for n in (sizes[:1] if arguments.quick else sizes) if n <= PROGRAM]
     rows += [apart(program, n, method) for n in peers for method in PROGRAMS]

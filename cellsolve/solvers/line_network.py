@@ -9,7 +9,7 @@ import numpy as np
 from cellsolve.data import Array
 from cellsolve.line import FLAT, LEFT, RIGHT, Line
 from cellsolve.problem import Problem
-from cellsolve.solvers.chain_kernels import face_apart
+from cellsolve.solvers.facings import face_apart
 
 #: kinks that face apart are one where they are at most this share of the data's width apart: what the loop leaves
 TOGETHER = 1e-9

@@ -1,23 +1,30 @@
-"""Least-norm interpolants of one input with the affine part free, exactly and in linear time.
+"""Least-norm interpolants of one input, exactly and in linear time.
 
 Connecting the dots bends f by D_i at every point. Points at which it bends the same way in a row are a run; what a
 kink costs is convex between data, so that bends of a run gather in kinks between its points, and runs know nothing of
 each other (Boursier and Flammarion, 2023). How they gather is a convex program of one number a point, solved exactly by
 `run_kernels.fence`; its multipliers are the kinks, its solution the dual function.
+
+All that is so with the affine part free. Where it is not, the same kinks do, at the same cost, if some of them turned
+around add up to the affine part (`facings`): of data with noise they nearly always do.
 """
 
 from __future__ import annotations
+
+from fractions import Fraction
 
 import numpy as np
 
 from cellsolve.broken_line import BrokenLine
 from cellsolve.data import Array
+from cellsolve.exact_sums import exact_dot
 from cellsolve.line import Line
 from cellsolve.oracles.interval import IntervalOracle, on_a_line
 from cellsolve.potentials import UNIT, Slope, Variation
 from cellsolve.problem import Problem
 from cellsolve.solution import Status
 from cellsolve.solvers.conic import MasterSolution
+from cellsolve.solvers.facings import turned
 from cellsolve.solvers.generation import Outcome
 from cellsolve.solvers.options import Options
 from cellsolve.solvers.run_kernels import dual_vector, flattest, place_kinks, run_kinks
@@ -26,26 +33,38 @@ from cellsolve.solvers.run_kernels import dual_vector, flattest, place_kinks, ru
 ROUNDED = 1e-12
 
 
+def may_fall_into_runs(problem: Problem) -> bool:
+    """Whether the problem is interpolation that falls into runs, or does so if kinks can be turned around."""
+    return problem.interpolates and type(problem.penalty) in (Variation, Slope) and on_a_line(problem)
+
+
 def falls_into_runs(problem: Problem) -> bool:
     """Whether the problem is interpolation that falls into runs."""
-    falls = problem.interpolates and problem.free == "affine" and type(problem.penalty) in (Variation, Slope)
-    return falls and on_a_line(problem)
+    return problem.free == "affine" and may_fall_into_runs(problem)
 
 
-def solve_runs(problem: Problem, oracle: IntervalOracle, options: Options) -> Outcome:
-    """Find the interpolant of least norm of the normalized `problem`, and the dual vector that proves it."""
+def solve_runs(problem: Problem, oracle: IntervalOracle, options: Options) -> Outcome | None:
+    """Find the interpolant of least norm of the normalized `problem`, and the dual vector that proves it.
+
+    None where the affine part is not free and kinks that are turned around do not add up to it.
+    """
     line = oracle.line
     points = BrokenLine(line, problem.targets[:, 0])
     x, unit, curved = points.x, line.unit, isinstance(problem.penalty, Variation)
     P = len(x)
     if P < 3:
-        return _without_kinks(problem, points, unit)
+        return _without_kinks(problem, points, unit) if problem.free == "affine" else None
     at, u, v, phi = np.empty(P, dtype=np.int64), np.empty(P), np.empty(P), np.empty(P)
     count = run_kinks(x, unit, points.bend, curved, options.sparsest, at, u, v, phi)
     alpha = np.empty(P)
     dual_vector(x, phi / unit, points.bend, alpha)
     alpha = points.scattered(alpha)[:, None]
     solution = _network(line, points, at[:count], u[:count], v[:count], curved, alpha)
+    if problem.free != "affine":
+        turned_around = _turned(problem, line, solution)
+        if turned_around is None:
+            return None
+        solution = turned_around
     value = problem.dual_value(alpha)  # of the network too, but for rounding, which the certificate tells
     return Outcome(solution, value, alpha, 0.0, np.inf, Status.OPTIMAL, [], final=True)
 
@@ -87,6 +106,28 @@ def _network(
     mirrored, kinks, base = (-x[::-1], y[::-1]), (behind, near, far), len(x) - 1 - base
     place_kinks(*mirrored, base, offset, -slope, *kinks, scale, -1.0, line.unit, theta[left], weight[left])
     return MasterSolution(theta, weight[:, None], _affine(slope, offset, line.unit), alpha)
+
+
+def _turned(problem: Problem, line: Line, solution: MasterSolution) -> MasterSolution | None:
+    """Return the same function without its affine part, which kinks turned around add up to, or None.
+
+    A kink that is split keeps its weight to the last digit. What the sum leaves is rounding, of weights that may be
+    huge, and goes into neurons that are active on all points.
+    """
+    theta, weight, affine = solution.theta, solution.weights[:, 0], solution.coefficients[:, 0]
+    b = 2 - problem.basis.shape[1]
+    share = turned(weight[:, None] * theta[:, :b], -affine[:b])
+    if share is None:
+        return None
+    stays = weight - weight * share
+    turns = weight - stays
+    slope, offset = (Fraction(float(a)) + exact_dot(turns, side) for a, side in zip(affine, theta.T, strict=True))
+    rest = float(slope), float(offset + slope * Fraction(float(line.x[0])) / Fraction(line.unit))
+    first = np.array([[1.0, -line.x[0] / line.unit], [0.0, 1.0]])[:b]
+    theta, weight = np.vstack([theta, -theta, first]), np.concatenate([stays, turns, rest[:b]])
+    kept = weight != 0
+    coefficients = np.array([[rest[1] * line.unit / problem.basis[0, 0]]]) if b == 1 else np.zeros((0, 1))
+    return MasterSolution(theta[kept], weight[kept, None], coefficients, solution.alpha)
 
 
 def _rounds_little(x: Array, at: np.ndarray, u: Array, v: Array, size: float) -> bool:

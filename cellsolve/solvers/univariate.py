@@ -24,7 +24,7 @@ from cellsolve.solvers.line_network import Fit, Neurons, settled, summed, withou
 from cellsolve.solvers.line_program import LineProgram
 from cellsolve.solvers.neurons import solve_neurons
 from cellsolve.solvers.options import Options
-from cellsolve.solvers.runs import falls_into_runs, solve_runs
+from cellsolve.solvers.runs import falls_into_runs, may_fall_into_runs, solve_runs
 
 #: kinks to begin with, evenly among the data: enough to see where the function bends
 FIRST = 64
@@ -57,8 +57,10 @@ RANK = 1e-13
 
 def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options, every: bool = False) -> Outcome:
     """Solve the normalized `problem` of one input with biases and one output; `every` is that of `LineProgram`."""
-    if falls_into_runs(problem):
-        return solve_runs(problem, oracle, options)
+    if may_fall_into_runs(problem):
+        outcome = solve_runs(problem, oracle, options)
+        if outcome is not None:
+            return outcome
     line = oracle.line
     if line.x[0] == line.x[-1]:  # one place: one neuron
         return solve_neurons(problem, oracle, options)
@@ -154,7 +156,8 @@ def _solution(problem: Problem, line: Line, fit: Fit) -> MasterSolution:
 def _first(problem: Problem, line: Line, options: Options) -> Neurons:
     """Neurons to begin with: those of a start, some kinks, and the corners of the cell that is active everywhere."""
     inner = line.knots[(line.knots > line.x[0]) & (line.knots < line.x[-1])]
-    picks = inner[np.unique(np.linspace(0, len(inner) - 1, min(FIRST, len(inner))).astype(int))]
+    first = len(inner) if problem.interpolates else min(FIRST, len(inner))  # an interpolant may need them all
+    picks = inner[np.unique(np.linspace(0, len(inner) - 1, first).astype(int))]
     neurons = Neurons.at(np.full(len(picks), RIGHT), picks)
     if not problem.one_facing:
         flat = [FLAT] if line.right.all_costs[1] > 0 else []
