@@ -15,7 +15,7 @@ def network_on_line(neurons: Array, weights: Array, order: np.ndarray, ordered: 
     `ordered` are the points in order, x[order]. Sums are of two floats each: many steep kinks that cancel, as those of
     an interpolant do, cost no digits.
     """
-    values = np.zeros((len(order), weights.shape[1]))
+    values, low = np.zeros((2, len(order), weights.shape[1]))
     a, b = neurons.T
     for facing in (1.0, -1.0):
         here, kinks = np.empty(len(a), dtype=np.int64), np.empty(len(a))
@@ -25,7 +25,8 @@ def network_on_line(neurons: Array, weights: Array, order: np.ndarray, ordered: 
             here = here[::-1].copy()
         elif not rises:
             here = here[np.argsort(kinks[:count], kind="stable")]
-        _walk(facing, neurons, weights, here, ordered, values)
+        _walk(facing, neurons, weights, here, ordered, values, low)
+    values += low
     flat = a == 0
     if flat.any():
         values += np.maximum(b[flat], 0.0) @ weights[flat]
@@ -55,8 +56,8 @@ def _facing(facing, neurons, here, kinks):
 
 
 @njit(cache=True, nogil=True)
-def _walk(facing, neurons, weights, here, x, values):
-    """Add to values (n, m) at sorted points x the neurons `here`, in the order in which the walk meets their kinks."""
+def _walk(facing, neurons, weights, here, x, values, low):
+    """Add to values + low (n, m) at sorted x the neurons `here`, in the order in which the walk meets their kinks."""
     n, m = len(x), weights.shape[1]
     for j in range(m):
         f = f_low = s = s_low = before = 0.0
@@ -78,4 +79,4 @@ def _walk(facing, neurons, weights, here, x, values):
                 g, g_low = two_product(c, a)
                 s, s_low = add(s, s_low, g, g_low)
                 k += 1
-            values[i, j] += f + f_low
+            values[i, j], low[i, j] = add(values[i, j], low[i, j], f, f_low)

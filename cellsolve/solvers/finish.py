@@ -29,6 +29,8 @@ OPPOSED = 1e-5
 CHECKER_ROOM = {2: 1e-12, 1: 1e-9}
 #: rows up to which a final network is made basic, by dense algebra; with more rows than that it has fewer neurons
 PRUNABLE = 2000
+#: and a network that is final already: what is superfluous there is a kink or two, which many rows do not tell apart
+FEW_ROWS = 300
 #: share of the time so far, and seconds beside it, that an answer may take when there is no time left
 GRACE = 0.25
 
@@ -100,7 +102,7 @@ def tidy(frame: Frame, outcome: Outcome, allowed: float, budget: Budget) -> Spar
     if not raw.n_neurons:
         return raw
     if outcome.final:
-        few = original.n <= PRUNABLE and raw.n_neurons > original.n - problem.basis.shape[1]
+        few = original.n <= FEW_ROWS and raw.n_neurons > original.n - problem.basis.shape[1]
         return raw.prune(original.X, original.penalty) if few else raw
     limit = original.objective(raw) + allowed
     miss = max(original.residual(raw), 1e-10 * np.abs(original.targets).max())

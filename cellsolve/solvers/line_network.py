@@ -84,8 +84,14 @@ def free_only(fit: Fit, b: int) -> Fit:
     return replace(fit, slope=0.0 if b else fit.slope, offset=0.0 if b == 2 else fit.offset)
 
 
-def summed(line: Line, fit: Fit) -> tuple[Neurons, Array]:
+def summed(line: Line, fit: Fit, as_one: bool = True) -> tuple[Neurons, Array]:
     """Sum up neurons of one segment, facing and sign: the same function at no more cost, since w is convex there.
+
+    Parameters
+    ----------
+    as_one : bool
+        Whether those at a knot are of the segments beside it, and two of a segment that face apart go to one place,
+        where it counts for little which way they face.
 
     Returns
     -------
@@ -98,7 +104,7 @@ def summed(line: Line, fit: Fit) -> tuple[Neurons, Array]:
     at_knot = ~outside & (old.place == line.knots[s])
     label = 4 * s + kind
     label[outside] = -1 - (weights[outside] > 0)
-    if not line.potential.jumps:  # a knot belongs to the segments on both sides
+    if as_one and not line.potential.jumps:  # a knot belongs to the segments on both sides
         inner = np.unique(label[~at_knot])
         for other in (s, s - 1):
             join = at_knot & np.isin(4 * other + kind, inner)
@@ -112,7 +118,7 @@ def summed(line: Line, fit: Fit) -> tuple[Neurons, Array]:
     totals = np.bincount(group, c, len(firsts)).astype(float)
     means = base + np.bincount(group, c * (places - base[group]), len(firsts)) / np.where(totals, totals, 1.0)
     facing = old.facing[inner][firsts]
-    if not line.potential.depends_on_data and indifferent(line, fit.alpha):  # which way they face: they move as one
+    if as_one and not line.potential.depends_on_data and indifferent(line, fit.alpha):
         cell = 2 * line.segment(means) + (totals > 0)
         _, pair = np.unique(cell, return_inverse=True)
         means = (np.bincount(pair, totals * means) / np.bincount(pair, totals))[pair] if len(pair) else means

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cellsolve.broken_line import BrokenLine
 from cellsolve.data import Array
 from cellsolve.kinks import network_on_line
 from cellsolve.line import FLAT, LEFT, Line
@@ -148,12 +149,17 @@ class LineProgram:
         self.problem, self.line = problem, line
         self.y = problem.targets[line.order, 0]
         self.basis = np.ascontiguousarray(problem.basis[line.order].T)
-        self.distinct = line.first[:-1][np.diff(line.first) > 0]
+        self.size = float(np.abs(self.y).max())
+        #: what interpolation observes: distinct points, without those that are met as they are on a line with others
+        self.corners = line.first[:-1][np.diff(line.first) > 0]
+        self.guesses = False
+        if problem.interpolates and not (every or problem.penalty.depends_on_data):
+            distinct, self.corners = self.corners, self.corners[BrokenLine(line, problem.targets[:, 0]).number]
+            self.guesses = len(self.corners) < len(distinct)
         #: where Newton's method for losses with curvature everywhere goes on from, and guesses of pieces
         self.values, self.norm = np.zeros(line.n), 0.0
         self.pieces: Pieces | None = None
         self.blocks: Blocks | None = None
-        self.guesses = False
         if problem.loss.bend is not None and not problem.interpolates:
             low, high = problem.loss.domain(self.y)
             self.pieces = Pieces(line.x, self.y, line.n * problem.loss.bend, low / line.n, high / line.n)
@@ -170,12 +176,12 @@ class LineProgram:
             return self._by_newton(layout, tol)
         rows, alpha = self._points(), np.zeros(self.line.n)
         solved = self._chained(layout, rows, tol)
-        alpha[self.distinct] = solved.alpha
+        alpha[self.corners] = solved.alpha
         return self._fit(layout, rows, solved, alpha)
 
     def _by_pieces(self, layout: Layout, pieces: Pieces, tol: float, again: bool = True) -> Fit:
         """Solve with what the points near corners of their losses do not know added up; again, where one crosses it."""
-        guess, rounding = self._guess(layout, pieces, tol), BEYOND * float(np.abs(self.y).max())
+        guess, rounding = self._guess(layout, pieces, tol), BEYOND * self.size
         while True:
             rows = guess.rows(layout.kinks)
             solved = self._chained(layout, rows, tol)
@@ -258,7 +264,7 @@ class LineProgram:
 
     def met(self, fit: Fit) -> Fit:
         """Return the nearest network through the targets, in units of its weights: iterations left something."""
-        line, at = self.line, self.distinct
+        line, at = self.line, self.corners
         y, b = self.y[at], 2 - self.problem.basis.shape[1]
         fit = free_only(fit, b)
         for _ in range(MEETINGS):
@@ -314,6 +320,5 @@ class LineProgram:
         return network_on_line(theta, weights, np.arange(len(x)), x)[:, 0]
 
     def _points(self) -> Rows:
-        """What interpolation observes: distinct points."""
-        at, zero = self.distinct, np.zeros(len(self.distinct))
+        at, zero = self.corners, np.zeros(len(self.corners))
         return Rows(np.full(len(at), VALUE), self.line.x[at], self.y[at], zero, zero - np.inf, zero + np.inf)

@@ -115,8 +115,10 @@ def _turned(problem: Problem, line: Line, solution: MasterSolution) -> MasterSol
     huge, and goes into neurons that are active on all points.
     """
     theta, weight, affine = solution.theta, solution.weights[:, 0], solution.coefficients[:, 0]
-    b = 2 - problem.basis.shape[1]
-    share = turned(weight[:, None] * theta[:, :b], -affine[:b])
+    lean, b = weight[:, None] * theta, 2 - problem.basis.shape[1]
+    share = turned(lean, -affine)
+    if share is None and b == 1:
+        share = turned(lean[:, :1], -affine[:1])
     if share is None:
         return None
     stays = weight - weight * share

@@ -45,6 +45,8 @@ DUST = (1e-6, 1e-11)
 FAR = 1e-3
 #: an interpolant that misses the targets by this share of them, or less, meets them
 MET = 1e-12
+#: one that misses those that it does not observe by no more than this passes them by
+CLOSE = 1e-9
 #: share by which the supremum may exceed its bound when neurons of wide cells begin to move
 NEAR = 1e-3
 #: share of its box that alpha may take: products that round have to stay inside
@@ -65,13 +67,14 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options,
     if line.x[0] == line.x[-1]:  # one place: one neuron
         return solve_neurons(problem, oracle, options)
     program = LineProgram(problem, line, every)
-    neurons = pool = _first(problem, line, options)
+    neurons = pool = _first(problem, line, program, options)
     fit = program.solve(neurons, COARSE)  # what is stopped before there is anything has no answer
     best, misses = (np.inf, fit), np.inf
     zero = np.zeros_like(problem.targets)
     bound: tuple[float, Array, float] = (-np.inf if problem.interpolates else problem.dual_value(zero), zero, 0.0)
     history: list[Round] = []
-    status, quiet, least, excess, steady = Status.STALLED, 0, np.inf, np.inf, True
+    status, quiet, least, excess = Status.STALLED, 0, np.inf, np.inf
+    steady, still = True, 0
     try:
         for _ in range(MOST):
             alpha = _dual_vector(problem, program, fit)
@@ -87,6 +90,7 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options,
             history.append(Round(options.budget.elapsed, best[0], bound[0], len(neurons)))
             if options.report is not None:
                 options.report(history[-1])
+            still = still if still >= PATIENCE else 0 if gap < 0.5 * least else still + 1
             quiet = 0 if gap < 0.5 * least or (gap > options.tol and excess < 0.5 * before) else quiet + 1
             least = min(least, gap)
             if gap <= SHARP or quiet >= (1 if gap <= options.tol else PATIENCE):
@@ -98,12 +102,13 @@ def solve_univariate(problem: Problem, oracle: IntervalOracle, options: Options,
             found = Neurons.at(facing[worth], place[worth])
             steady &= fit.steady
             near = steady and supremum <= problem.level * (1 + NEAR)
-            neurons = _next(line, fit, found, pool, near, quiet > 0)
+            neurons = _next(line, fit, found, pool, near, quiet > 0, still >= PATIENCE)
             pool = (pool + found.take(np.flatnonzero(_corners(line, found)))).distinct()
             fit = program.solve(neurons, SHARP)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
-    if relative_gap(best[0], bound[0], problem.scale) <= options.tol and status is not Status.INTERRUPTED:
+    met = not (program.guesses and misses > CLOSE)
+    if met and relative_gap(best[0], bound[0], problem.scale) <= options.tol and status is not Status.INTERRUPTED:
         status = Status.OPTIMAL
     if status is Status.STALLED and (options.start is not None or program.guesses):  # another way may end elsewhere
         again = solve_univariate(problem, oracle, replace(options, start=None), every=options.start is None)
@@ -153,11 +158,12 @@ def _solution(problem: Problem, line: Line, fit: Fit) -> MasterSolution:
     return MasterSolution(theta / cost[:, None], (fit.weights * cost)[:, None], coefficients, alpha)
 
 
-def _first(problem: Problem, line: Line, options: Options) -> Neurons:
+def _first(problem: Problem, line: Line, program: LineProgram, options: Options) -> Neurons:
     """Neurons to begin with: those of a start, some kinks, and the corners of the cell that is active everywhere."""
     inner = line.knots[(line.knots > line.x[0]) & (line.knots < line.x[-1])]
-    first = len(inner) if problem.interpolates else min(FIRST, len(inner))  # an interpolant may need them all
-    picks = inner[np.unique(np.linspace(0, len(inner) - 1, first).astype(int))]
+    picks = inner[np.unique(np.linspace(0, len(inner) - 1, min(FIRST, len(inner))).astype(int))]
+    if problem.interpolates:  # which may need a kink at every corner
+        picks = np.union1d(picks, line.x[program.corners[1:-1]])
     neurons = Neurons.at(np.full(len(picks), RIGHT), picks)
     if not problem.one_facing:
         flat = [FLAT] if line.right.all_costs[1] > 0 else []
@@ -169,14 +175,14 @@ def _first(problem: Problem, line: Line, options: Options) -> Neurons:
     return neurons.distinct()
 
 
-def _next(line: Line, fit: Fit, found: Neurons, pool: Neurons, near: bool, stuck: bool) -> Neurons:
+def _next(line: Line, fit: Fit, found: Neurons, pool: Neurons, near: bool, stuck: bool, apart: bool) -> Neurons:
     """The neurons of the next round: those of a fit, those found, and those of the pool.
 
-    Those found in a segment where one moves are left out, unless moving has brought nothing. Those that are linear on
-    the data, whose cell is wide, move when they are near their places; then others in that cell but its corners only
-    share the weight of the one that moves.
+    Those found in a segment where one moves are left out, unless moving has brought nothing; where it has not for long,
+    kinks of a segment that face apart move apart. Those that are linear on the data, whose cell is wide, move when they
+    are near their places; then others in that cell but its corners only share the weight of the one that moves.
     """
-    old, _ = summed(line, fit)
+    old, _ = summed(line, fit, as_one=not apart)
     outside = line.outside(old.facing, old.place)
     if not near:
         old = replace(old, weight=np.where(outside, 0.0, old.weight))
