@@ -15,7 +15,7 @@ def network_on_line(neurons: Array, weights: Array, order: np.ndarray, ordered: 
     `ordered` are the points in order, x[order]. Sums are of two floats each: many steep kinks that cancel, as those of
     an interpolant do, cost no digits.
     """
-    values, low = np.zeros((2, len(order), weights.shape[1]))
+    values, low, result = np.empty((3, len(order), weights.shape[1]))
     a, b = neurons.T
     for facing in (1.0, -1.0):
         here, kinks = np.empty(len(a), dtype=np.int64), np.empty(len(a))
@@ -26,13 +26,19 @@ def network_on_line(neurons: Array, weights: Array, order: np.ndarray, ordered: 
         elif not rises:
             here = here[np.argsort(kinks[:count], kind="stable")]
         _walk(facing, neurons, weights, here, ordered, values, low)
-    values += low
+    _put(values, low, order, result)
     flat = a == 0
     if flat.any():
-        values += np.maximum(b[flat], 0.0) @ weights[flat]
-    result = np.empty_like(values)
-    result[order] = values
+        result += np.maximum(b[flat], 0.0) @ weights[flat]
     return result
+
+
+@njit(cache=True, nogil=True)
+def _put(values, low, order, result):
+    """Fill result (n, m) with values + low, which are in order."""
+    for i in range(len(order)):
+        for j in range(values.shape[1]):
+            result[order[i], j] = values[i, j] + low[i, j]
 
 
 @njit(cache=True, nogil=True)
@@ -57,7 +63,10 @@ def _facing(facing, neurons, here, kinks):
 
 @njit(cache=True, nogil=True)
 def _walk(facing, neurons, weights, here, x, values, low):
-    """Add to values + low (n, m) at sorted x the neurons `here`, in the order in which the walk meets their kinks."""
+    """Make values + low (n, m) at sorted x the neurons `here`, in the order in which the walk meets their kinks.
+
+    Those that face left are added to what there is.
+    """
     n, m = len(x), weights.shape[1]
     for j in range(m):
         f = f_low = s = s_low = before = 0.0
@@ -79,4 +88,4 @@ def _walk(facing, neurons, weights, here, x, values, low):
                 g, g_low = two_product(c, a)
                 s, s_low = add(s, s_low, g, g_low)
                 k += 1
-            values[i, j], low[i, j] = add(values[i, j], low[i, j], f, f_low)
+            values[i, j], low[i, j] = (f, f_low) if facing > 0.0 else add(values[i, j], low[i, j], f, f_low)

@@ -50,21 +50,24 @@ class IntervalOracle(Oracle):
         """As `Oracle.price`: always tight, rounding included."""
         supremum, facing, place, ratios = self.look(alpha[:, 0], level)
         if correction is not None and correction.any():
-            supremum = (supremum + self._changed(correction)) * (1 + 4 * UNIT)
+            rows = np.flatnonzero(correction[:, 0])
+            supremum = (supremum + self._changed(rows, correction[rows])) * (1 + 4 * UNIT)
         return Pricing(supremum, self.line.theta(facing, place), ratios, exhaustive=True)
 
     def exactly(self, dual: ExactDual, known: float) -> float:
         """Return the proven supremum of a corrected dual vector: its changes are known to 16 digits more."""
-        more = self._changed(dual.correction())
+        changes = [(i, float(change)) for i, _, change in dual.changes() if change]
+        rows = np.array([i for i, _ in changes], dtype=np.int64)
+        size = np.array([[np.nextafter(abs(change), np.inf)] for _, change in changes]).reshape(-1, 1)
+        more = self._changed(rows, size)
         if known < np.inf and more <= NEGLIGIBLE * known:
             return (known + more) * (1 + 4 * UNIT)
-        low = np.zeros(len(dual.alpha))
-        for i, _, change in dual.changes():
-            low[i] = float(change)
-        supremum = self.look(dual.alpha[:, 0], np.inf, low)[0]
-        return (supremum + self._changed(2 * UNIT * np.abs(low)[:, None])) * (1 + 4 * UNIT)
+        supremum = self.look(dual.alpha[:, 0], np.inf, dict(changes))[0]
+        return (supremum + self._changed(rows, 2 * UNIT * size)) * (1 + 4 * UNIT)
 
-    def look(self, alpha: Array, level: float, low: Array | None = None) -> tuple[float, np.ndarray, Array, Array]:
+    def look(
+        self, alpha: Array, level: float, low: dict[int, float] | None = None
+    ) -> tuple[float, np.ndarray, Array, Array]:
         """Return the proven supremum of alpha + low, and facing, place and ratio of its local maxima above the level.
 
         The best one comes first.
@@ -72,9 +75,8 @@ class IntervalOracle(Oracle):
         line, problem = self.line, self.problem
         ordered = alpha[line.order]
         rest = np.zeros_like(ordered)
-        if low is not None:
-            for row in np.flatnonzero(low):
-                rest[line.order == row] = low[row]
+        for row, change in (low or {}).items():
+            rest[line.order == row] = change
         phi: dict[int, Array] = {}
         error = 0.0
         for facing in (RIGHT, LEFT)[: 1 if problem.one_facing else 2]:
@@ -114,16 +116,17 @@ class IntervalOracle(Oracle):
         least = min(least, constant) if constant > 0 else least
         return 1 / least if np.isfinite(least) else 0.0
 
-    def _changed(self, correction: Array) -> float:
-        """Bound what a change of alpha adds to the supremum."""
+    def _changed(self, rows: np.ndarray, correction: Array) -> float:
+        """Bound what a change of alpha by `correction` (K, 1) on some rows adds to the supremum."""
         penalty, lifted = self.problem.penalty, self.problem.lifted
         if penalty.free_constant(True):  # the changed alpha adds up to 0 with alpha: kinks on the data see it as it is
             width = self.line.knots[-1] - self.line.knots[0]
             return float(correction.sum() * width * (1 + (len(correction) + 8) * UNIT))
         if not penalty.depends_on_data:
-            rows = np.flatnonzero(correction[:, 0])
-            lifted, correction = lifted[rows], correction[rows]
-        return penalty.crude_bound(correction, lifted, True)
+            return penalty.crude_bound(correction, lifted[rows], True)
+        every = np.zeros((len(lifted), 1))
+        every[rows] = correction
+        return penalty.crude_bound(every, lifted, True)
 
 
 def _along(line: Line, side: Side, phi: Array, zero: float, facing: int, level: float) -> tuple[float, Array, Array]:

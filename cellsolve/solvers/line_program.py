@@ -181,6 +181,11 @@ class LineProgram:
 
     def _by_pieces(self, layout: Layout, pieces: Pieces, tol: float, again: bool = True) -> Fit:
         """Solve with what the points near corners of their losses do not know added up; again, where one crosses it."""
+        if pieces.sure:
+            sums = Sums(pieces.x, pieces.y, np.ones(self.line.n), cuts(pieces.x, layout.kinks), pieces.R)
+            rows, order = sums.rows
+            solved = self._chained(layout, rows, tol)
+            return self._fit(layout, rows, solved, sums.alpha(solved.alpha[np.argsort(order)]))
         guess, rounding = self._guess(layout, pieces, tol), BEYOND * self.size
         while True:
             rows = guess.rows(layout.kinks)
@@ -231,7 +236,7 @@ class LineProgram:
         f, norm = self.values, self.norm
         for _ in range(NEWTON):
             slope, curve = loss.gradient(f, y), np.maximum(loss.curvature(f, y), LEAST)
-            rows = Sums(self.line.x, f - slope / curve, curve, cuts(self.line.x, layout.kinks), n).rows
+            rows = Sums(self.line.x, f - slope / curve, curve, cuts(self.line.x, layout.kinks), n).rows[0]
             solved = self._chained(layout, rows, tol)
             there, size = self._walked(layout, rows.place[0], solved), solved.cost
             change = float(slope @ (there - f)) / n + size - norm

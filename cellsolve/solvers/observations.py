@@ -110,16 +110,14 @@ class Corners:
     f : (n,)
         Values that tell the pieces, and what losses are worth about.
     count : int
-        How many points are observed, n for all; fewer than that are near where there is one piece only.
+        How many points are observed, n for all.
     """
 
     def __init__(self, pieces: Pieces, f: Array, count: int) -> None:
         self.pieces, self.f = pieces, f
         self.piece, away = pieces.at(f)
-        self.near = np.zeros(len(f), dtype=bool)
-        if not pieces.sure:
-            self.near = _smallest(away, count)
-            self.near[[0, -1]] = True  # sums of what pushes are about the first
+        self.near = _smallest(away, count)
+        self.near[[0, -1]] = True  # sums of what pushes are about the first
 
     def rows(self, kinks: Array) -> Rows:
         """Return what is observed between these kinks."""
@@ -268,10 +266,10 @@ class Sums:
         self.R = scale / np.concatenate([self.total, self.spread[self.wide]])
 
     @property
-    def rows(self) -> Rows:
-        """Them in order, each with any multiplier."""
+    def rows(self) -> tuple[Rows, np.ndarray]:
+        """Them in order, each with any multiplier, and that order."""
         order, free = np.lexsort((self.kind, self.place)), np.full(len(self.kind), np.inf)
-        return Rows(self.kind[order], self.place[order], self.y[order], self.R[order], -free, free)
+        return Rows(self.kind[order], self.place[order], self.y[order], self.R[order], -free, free), order
 
     def alpha(self, of_rows: Array) -> Array:
         """Return the dual vector (n,) of which these are the sums, and the sums times the distance from the middle.

@@ -135,11 +135,8 @@ def run_kinks(x, unit, bend, curved, pairs, at, u, v, phi):
     for i in range(1, P - 1):
         straight = straight or bend[i] == 0.0
     phi[:] = 0.0
-    M, gamma, omega, size = np.empty(longest), np.empty(longest), np.empty(P), np.empty(P)
+    M, gamma, omega = np.empty(longest), np.empty(longest), np.empty(P if straight else longest)
     omega[:] = -1.0  # where f is straight
-    if curved:
-        for i in range(P):
-            size[i] = length(unit, x[i])
     ends = curved and (unit * unit + x[0] * x[1] < 0.0 or unit * unit + x[P - 2] * x[P - 1] < 0.0)
     tight, work = np.empty(longest + 1, dtype=np.bool_), np.empty((4, 2 * longest + 2))
     start = 0
@@ -161,12 +158,14 @@ def run_kinks(x, unit, bend, curved, pairs, at, u, v, phi):
         at_end = ends and (start == 1 or stop == P - 1)
         if K == 1 and not at_end:
             at[count], u[count], v[count] = start, bend[start], 0.0
-            omega[start], phi[start] = 0.0, sign * size[start]
+            if straight:
+                omega[start] = 0.0
+            phi[start] = sign * length(unit, x[start])
             count, start = count + 1, stop
             continue
         if K == 2 and not at_end:  # both bends gather in one kink: of cost |M_1 r_1 + M_2 r_2|, r of length 1
             one, two = start, start + 1
-            R, Q = size[one], size[two]
+            R, Q = length(unit, x[one]), length(unit, x[two])
             across, along = unit * (x[two] - x[one]) / R / Q, (unit * unit + x[one] * x[two]) / R / Q
             M1, M2 = abs(bend[one]) * R, abs(bend[two]) * Q
             cost = length(M1 + along * M2, across * M2)
@@ -178,7 +177,7 @@ def run_kinks(x, unit, bend, curved, pairs, at, u, v, phi):
             count, start = count + 1, stop
             continue
         for j in range(K):
-            M[j] = abs(bend[start + j]) * size[start + j]
+            M[j] = abs(bend[start + j]) * length(unit, x[start + j])
         for j in range(K - 1):
             gamma[j] = angle(x, unit, start + j)
         left = right = 0.0
@@ -186,18 +185,19 @@ def run_kinks(x, unit, bend, curved, pairs, at, u, v, phi):
             left = angle(x, unit, 0) - HALF_PI
         if at_end and stop == P - 1:
             right = angle(x, unit, P - 2) - HALF_PI
-        fence(M[:K], gamma[: K - 1], left, right, omega[start:stop], tight, work)
-        tight[K - 1] = right > 0.0 and omega[stop - 1] <= right * TOUCHING
-        opened = left > 0.0 and omega[start] <= left * TOUCHING
-        count = _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, u, v, count)
-        for j in range(start, stop):
-            phi[j] = sign * size[j] * np.cos(omega[j])
+        angles = omega[start:stop] if straight else omega[:K]
+        fence(M[:K], gamma[: K - 1], left, right, angles, tight, work)
+        tight[K - 1] = right > 0.0 and angles[K - 1] <= right * TOUCHING
+        opened = left > 0.0 and angles[0] <= left * TOUCHING
+        count = _weigh(x, unit, bend, start, stop, opened, M, angles, tight, at, u, v, count)
+        for j in range(K):
+            phi[start + j] = sign * length(unit, x[start + j]) * np.cos(angles[j])
         start = stop
     for i in range(1, P - 1):
         if straight and bend[i] == 0.0:
             phi[i] = phi[i - 1] + (phi[i + 1] - phi[i - 1]) * ((x[i] - x[i - 1]) / (x[i + 1] - x[i - 1]))
             if curved:
-                _pass_by(x, unit, bend, i, size[i], omega, phi)
+                _pass_by(x, unit, bend, i, length(unit, x[i]), omega, phi)
     return count
 
 
@@ -219,11 +219,11 @@ def _weigh(x, unit, bend, start, stop, opened, M, omega, tight, at, u, v, count)
         X = 0.0
         if from_left:
             for j in range(e, s - 1, -1):
-                X, other = _share(M[j] * np.sin(omega[start + j]), X)
+                X, other = _share(M[j] * np.sin(omega[j]), X)
                 part[j] = 1.0 - other
         else:
             for j in range(s, e + 1):
-                X, part[j] = _share(M[j] * np.sin(omega[start + j]), X)
+                X, part[j] = _share(M[j] * np.sin(omega[j]), X)
             if not from_right:
                 part[e] = 0.0 if e > s else 1.0
         for j in range(s - 1, e + 1):
@@ -313,7 +313,7 @@ def flattest(x, y, at, v):
 
 
 @njit(cache=True, nogil=True)
-def place_kinks(x, y, first, offset, slope, at, u, v, scale, facing, unit, theta, weight):
+def place_kinks(x, y, size, first, offset, slope, at, u, v, scale, facing, unit, theta, weight):
     """Walk to the right and make offset + slope x + sum_k weight_k (a_k x + b_k)_+ meet y at the points after `first`.
 
     A kink within a segment has two numbers, which meet the end of the segment and the slope of the one after it; a kink
@@ -323,6 +323,8 @@ def place_kinks(x, y, first, offset, slope, at, u, v, scale, facing, unit, theta
     ----------
     x, y : (P,)
         Points in order; the linear part is the function at `first`.
+    size : float
+        Of the targets.
     at, u, v : (K,)
         Kinks in order, as `run_kinks` gives them: their places and jumps, up to rounding.
     scale : float
@@ -333,7 +335,6 @@ def place_kinks(x, y, first, offset, slope, at, u, v, scale, facing, unit, theta
         Filled, the neurons facing right or, where the line is mirrored, left.
     """
     K, P, k = len(at), len(x), 0
-    size = np.abs(y).max()
     f, f_low = two_sum(offset, 0.0)
     f, f_low = add_product(f, f_low, slope, 0.0, x[first], 0.0)
     s, s_low = slope, 0.0

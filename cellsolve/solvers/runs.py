@@ -57,7 +57,8 @@ def solve_runs(problem: Problem, oracle: IntervalOracle, options: Options) -> Ou
     at, u, v, phi = np.empty(P, dtype=np.int64), np.empty(P), np.empty(P), np.empty(P)
     count = run_kinks(x, unit, points.bend, curved, options.sparsest, at, u, v, phi)
     alpha = np.empty(P)
-    dual_vector(x, phi / unit, points.bend, alpha)
+    phi /= unit
+    dual_vector(x, phi, points.bend, alpha)
     alpha = points.scattered(alpha)[:, None]
     solution = _network(line, points, at[:count], u[:count], v[:count], curved, alpha)
     if problem.free != "affine":
@@ -94,17 +95,18 @@ def _network(
     base = flattest(x, y, at, v)
     slope = float((y[base + 1] - y[base]) / (x[base + 1] - x[base]))
     offset = float(y[base] - slope * x[base])
-    scale = line.unit if _rounds_little(x, at, u, v, float(np.abs(y).max())) else 0.0
+    size = float(max(y.max(), -y.min()))
+    scale = line.unit if _rounds_little(x, at, u, v, size) else 0.0
     theta, weight = np.empty((len(at), 2)), np.empty(len(at))
     first = int(np.searchsorted(at, base, side="right"))
     right, left = slice(first, None), slice(first - 1, None, -1) if first else slice(0, 0)
     kinks = at[right], u[right], v[right]
-    place_kinks(x, y, base, offset, slope, *kinks, scale, 1.0, line.unit, theta[right], weight[right])
+    place_kinks(x, y, size, base, offset, slope, *kinks, scale, 1.0, line.unit, theta[right], weight[right])
     within = v[left] != 0
-    behind = len(x) - 1 - at[left] - within
+    behind = base - at[left] - within
     near, far = np.where(within, v[left], u[left]), np.where(within, u[left], 0.0)
-    mirrored, kinks, base = (-x[::-1], y[::-1]), (behind, near, far), len(x) - 1 - base
-    place_kinks(*mirrored, base, offset, -slope, *kinks, scale, -1.0, line.unit, theta[left], weight[left])
+    mirrored, kinks = (-x[base::-1], y[base::-1]), (behind, near, far)
+    place_kinks(*mirrored, size, 0, offset, -slope, *kinks, scale, -1.0, line.unit, theta[left], weight[left])
     return MasterSolution(theta, weight[:, None], _affine(slope, offset, line.unit), alpha)
 
 
