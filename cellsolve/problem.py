@@ -271,7 +271,7 @@ class Problem:
     def dual_value(self, alpha: Array) -> float:
         """Return the dual objective in floating point; `alpha` (n, m) has to lie in the domain."""
         if self.interpolates:
-            return float(np.sum(alpha * self.targets))
+            return float(np.vdot(alpha, self.targets))
         return float(np.sum(self.loss.dual(-self.n * alpha, self.targets)) / self.n)
 
     def dual_box(self) -> tuple[Array, Array]:

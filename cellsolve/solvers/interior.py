@@ -23,6 +23,8 @@ FEASIBLE = 1e-12
 NOTHING = 1e-14
 #: iterations without a smaller gap after which rounding is all there is
 PATIENCE = 6
+#: share of the objective below which a gap is small
+NEAR = 1e-3
 #: slacks start at no less than this share of omega
 AWAY = 0.1
 
@@ -66,7 +68,8 @@ def _solve(chain: Chain, tol: float) -> ChainSolution:
     for _ in range(MOST):
         here = _Residuals(chain, point, scale)
         merit = max(here.gap / here.worth, here.wrong)
-        quiet = 0 if merit < least or here.gap < 0.5 * smallest else quiet + 1
+        less = 0.5 if here.gap < NEAR * here.worth else 0.95  # far away it may fall slowly for a while
+        quiet = 0 if merit < least or here.gap < less * smallest else quiet + 1
         smallest = min(here.gap, smallest)
         if merit < least:
             best, least = point, merit
