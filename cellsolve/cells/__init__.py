@@ -17,6 +17,8 @@ from cellsolve.data import as_points, lift
 __all__ = ["ENUMERATORS", "CellArrangement", "count_cells", "enumerate_cells", "iter_cells", "sample_cells"]
 
 ENUMERATORS = {"restriction": enumerate_by_restriction, "incremental": enumerate_incrementally}
+#: those that miss nothing
+EXACT = {"restriction"}
 
 
 def enumerate_cells(
@@ -37,7 +39,8 @@ def enumerate_cells(
     fit_bias : bool
         Whether neurons have a bias, x~ = (x, 1), or not, x~ = x.
     method : {"auto", "restriction", "incremental"}
-        "restriction" is exact and fast; "incremental" solves linear programs, for comparison. "auto" is "restriction".
+        "restriction" is exact and fast. "incremental" solves linear programs to a tolerance, for comparison: it may
+        miss thin cells, and does not call its answer complete. "auto" is "restriction".
     max_cells : int
         Refuse data with more cells than this.
     n_jobs : int, optional
@@ -112,7 +115,7 @@ def enumerate_lifted(
     _refuse_too_many(lifted, max_cells)
     with _progress_bar(progress) as report:
         packed, facets = ENUMERATORS[name](lifted, progress=report)
-    return CellArrangement(lifted, packed, facets=facets, complete=True)
+    return CellArrangement(lifted, packed, facets=facets, complete=name in EXACT)
 
 
 def _refuse_too_many(lifted: NDArray, max_cells: int) -> None:
