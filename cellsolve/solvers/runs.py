@@ -29,7 +29,7 @@ from cellsolve.solvers.generation import Outcome
 from cellsolve.solvers.options import Options
 from cellsolve.solvers.run_kernels import dual_vector, flattest, place_kinks, run_kinks
 
-#: neurons are normalized where rounding their kinks moves f by at most this share of y
+#: neurons are normalized where rounding their kinks moves f by at most this share of y, and linear functions dropped
 ROUNDED = 1e-12
 
 
@@ -114,7 +114,7 @@ def _turned(problem: Problem, line: Line, solution: MasterSolution) -> MasterSol
     """Return the same function without its affine part, which kinks turned around add up to, or None.
 
     A kink that is split keeps its weight to the last digit. What the sum leaves is rounding, of weights that may be
-    huge, and goes into neurons that are active on all points.
+    huge, and goes into neurons that are active on all points, unless it is rounding of y.
     """
     theta, weight, affine = solution.theta, solution.weights[:, 0], solution.coefficients[:, 0]
     lean, b = weight[:, None] * theta, 2 - problem.basis.shape[1]
@@ -130,6 +130,8 @@ def _turned(problem: Problem, line: Line, solution: MasterSolution) -> MasterSol
     first = np.array([[1.0, -line.x[0] / line.unit], [0.0, 1.0]])[:b]
     theta, weight = np.vstack([theta, -theta, first]), np.concatenate([stays, turns, rest[:b]])
     kept = weight != 0
+    moved = abs(rest[0]) * (line.x[-1] - line.x[0]) + (abs(rest[1]) * line.unit if b == 2 else 0.0)
+    kept[len(kept) - b :] &= moved > ROUNDED * np.abs(problem.targets).max()
     coefficients = np.array([[rest[1] * line.unit / problem.basis[0, 0]]]) if b == 1 else np.zeros((0, 1))
     return MasterSolution(theta[kept], weight[kept, None], coefficients, solution.alpha)
 
