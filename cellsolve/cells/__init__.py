@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from numpy.typing import ArrayLike, NDArray
 
-from cellsolve.cells.arrangement import CellArrangement
+from cellsolve.cells.arrangement import CellArrangement, Facets
 from cellsolve.cells.counting import count_cells, count_if_affordable, general_position
 from cellsolve.cells.incremental import enumerate_incrementally
 from cellsolve.cells.restriction import enumerate_by_restriction
@@ -16,9 +16,23 @@ from cellsolve.data import as_points, lift
 
 __all__ = ["ENUMERATORS", "CellArrangement", "count_cells", "enumerate_cells", "iter_cells", "sample_cells"]
 
-ENUMERATORS = {"restriction": enumerate_by_restriction, "incremental": enumerate_incrementally}
+
+def enumerate_by_sweep(
+    lifted: NDArray, progress: Callable[[int, int], None] | None = None
+) -> tuple[NDArray, Facets | None]:
+    """List the packed patterns of all cells of lifted points, sorted: `cellsolve.cells.sweep`."""
+    from cellsolve.cells.sweep import all_cells  # numba is not light
+
+    return all_cells(lifted, progress), None
+
+
+ENUMERATORS = {
+    "restriction": enumerate_by_restriction,
+    "sweep": enumerate_by_sweep,
+    "incremental": enumerate_incrementally,
+}
 #: those that miss nothing
-EXACT = {"restriction"}
+EXACT = {"restriction", "sweep"}
 
 
 def enumerate_cells(
@@ -38,9 +52,10 @@ def enumerate_cells(
         Points; repeated, collinear and grid points are fine.
     fit_bias : bool
         Whether neurons have a bias, x~ = (x, 1), or not, x~ = x.
-    method : {"auto", "restriction", "incremental"}
-        "restriction" is exact and fast. "incremental" solves linear programs to a tolerance, for comparison: it may
-        miss thin cells, and does not call its answer complete. "auto" is "restriction".
+    method : {"auto", "restriction", "sweep", "incremental"}
+        "restriction" is exact and fast. So is "sweep", which is faster where there are millions of cells, and takes
+        half a minute to compile the first time. "incremental" solves linear programs to a tolerance, for comparison:
+        it may miss thin cells, and does not call its answer complete. "auto" is "restriction".
     max_cells : int
         Refuse data with more cells than this.
     n_jobs : int, optional

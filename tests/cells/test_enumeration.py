@@ -19,7 +19,9 @@ def binary(dimension):
 
 
 def assert_same_cells(X, fit_bias=True):
-    exact, by_programs = (enumerate_cells(X, fit_bias=fit_bias, method=method) for method in ENUMERATORS)
+    exact, by_programs = (
+        enumerate_cells(X, fit_bias=fit_bias, method=method) for method in ("restriction", "incremental")
+    )
     np.testing.assert_array_equal(exact.packed, by_programs.packed)
     assert exact.complete and not by_programs.complete  # tolerances may miss cells
     for ours, flipped in zip(exact.facets, CellArrangement(exact.lifted, by_programs.packed, complete=True).facets):
@@ -178,8 +180,10 @@ def test_errors_name_the_argument_and_the_way_out():
         enumerate_cells(X, max_cells=100)
     with pytest.raises(ValueError, match=r"X has up to .* too many to count.*max_cells"):
         enumerate_cells(np.random.default_rng(0).standard_normal((2000, 6)))
-    with pytest.raises(ValueError, match="method is 'sweep'; pass one of 'auto', 'restriction', 'incremental'"):
-        enumerate_cells(X, method="sweep")
+    with pytest.raises(
+        ValueError, match="method is 'simplex'; pass one of 'auto', 'restriction', 'sweep', 'incremental'"
+    ):
+        enumerate_cells(X, method="simplex")
     with pytest.raises(ValueError, match="X contains NaN at row 0"):
         enumerate_cells([np.nan])
     with pytest.raises(ValueError, match="batch is 0"):

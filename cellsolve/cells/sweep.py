@@ -1,0 +1,212 @@
+"""All cells by planes and no-broken-circuit sets: no linear program, no list of cells, none found twice.
+
+Rows x_1, .., x_N span R^r, none is zero and no two are parallel. A set of rows S = {i_1 > .. > i_k} has no broken
+circuit if each i_t is the first of the rows that vanish where i_1, .., i_t do. Those that avoid row 1 are as many as
+there are cells with x_1 > 0 (Zaslavsky, 1975; Whitney, 1932), and this is a bijection. On the flat F_P where the rows
+of P vanish, with coordinates c_1 = 1 < c_2 < .. < c_m, the first rows that are independent there, let q be the place
+of the last nonzero coordinate a_q of a row, and
+
+    sgn_P = sign(a_1) where q = 1,  (-1)^(m - q) sign(a_q) else:
+
+its sign at a point of the flat, where l_1 = M_1, .., l_m = M_m for functionals l_1 = x_1, l_2, .. in general
+position, and numbers 1 = M_1 << M_2 << .. The cell of S has
+
+    sgn_S(k) at rows k that do not vanish on F_S,
+    side(b) = -sgn_{S - b}(b) at rows b of S,
+    side(i_t), or its opposite, at rows that vanish with i_t and not before: there they are parallel to it, or opposite.
+
+Why: a cell with x_1 = 1 is a polyhedron, and has a unique point that is lowest in l_2; where it is unbounded below,
+the face at l_2 = M_2 has one lowest in l_3, and so on. That is the point of F_S, S being all rows that vanish there.
+Which of the cells around it have it as their lowest is the same question in fewer dimensions, and its answers are the
+sets without broken circuits whose flat it is.
+
+The search goes down from i_1. Where r - 2 rows are chosen the flat is a plane; a walk around half of it, over the
+sorted rows, passes one more row each time, and gives a cell after each of which the parallels begin before i_{r-2}.
+Signs of all rows are bits that are turned when they are passed; those of rows in S change with what is passed. No
+sign takes more than the order of the walk and those of rows on flats, which `flats` knows exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellsolve.cells.exact_rows import exact_rows, small
+from cellsolve.cells.flats import NEGLIGIBLE, UNIT, Exact, Flats
+from cellsolve.cells.predicates import integer_rows, parallel_classes
+from cellsolve.cells.residues import det_space
+from cellsolve.cells.sweep_kernels import Planes, Search, sweep
+
+#: bytes that a search writes before it hands them over, at least a plane
+BLOCK = 2**20
+#: room for the last words of the last cells
+SPARE = 64
+
+
+def all_cells(lifted: NDArray, progress: Callable[[int, int], None] | None = None) -> NDArray[np.uint8]:
+    """Return the packed patterns of all cells of lifted points (n, D), sorted.
+
+    Parameters
+    ----------
+    lifted : array, shape (n, D)
+    progress : callable, optional
+        Called with the first chosen rows that are done, and how many there are.
+    """
+    rows = Rows(lifted)
+    blocks = []
+    for first in range(rows.count):
+        blocks += [rows.patterns_of(block) for block in Sweep(rows, first, first + 1)]
+        if progress is not None:
+            progress(first + 1, rows.count)
+    if not rows.count:  # one cell, in which nothing is active
+        return np.zeros((1, (len(lifted) + 7) // 8), dtype=np.uint8)
+    packed = np.concatenate(blocks)
+    return packed[np.lexsort(packed.T[::-1])]
+
+
+class Rows:
+    """Rows made ready for the search: one of each line of parallel ones, in independent columns.
+
+    Attributes
+    ----------
+    count, rank : int
+    roundoff : float
+        0 where minors are integers so small that elimination without fractions is exact.
+    z, errors, scale, sign, first
+        The rows in coordinates of the first independent ones, as `flats.Flats` has them on the whole space.
+    """
+
+    def __init__(self, lifted: NDArray) -> None:
+        self.n = len(lifted)
+        representative, orientation = parallel_classes(integer_rows(lifted))
+        lines = np.unique(representative[representative >= 0])
+        self.live, self.opposite = np.flatnonzero(representative >= 0), orientation[representative >= 0] < 0
+        self.line = np.searchsorted(lines, representative[self.live])
+        self.count = len(lines)
+        if not self.count:
+            return
+        self.exact = exact_rows(np.asarray(lifted)[lines])
+        rows = self.exact.rows.astype(object)
+        self.rank = rows.shape[1]
+        self.first = _first_independent(rows)
+        adjugate, determinant = _adjugate(rows[self.first])
+        self.sign = 1 if determinant > 0 else -1
+        coordinates = (rows @ adjugate) * self.sign
+        if small(rows):
+            self.roundoff, self.scale = 0.0, float(abs(determinant))
+            self.z, self.errors = np.ascontiguousarray(coordinates.T.astype(np.float64)), np.zeros(self.count)
+        else:
+            self.roundoff, self.scale = UNIT, 1.0
+            self.z, self.errors = _scaled(coordinates)
+
+    def patterns_of(self, block: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return packed patterns (S, ceil(n / 8)) of all rows from those of the lines; a copy."""
+        if self.count == self.n:
+            return block.copy()
+        lines = np.unpackbits(block, axis=1, count=self.count)
+        patterns = np.zeros((len(block), self.n), dtype=np.uint8)
+        patterns[:, self.live] = lines[:, self.line] ^ self.opposite
+        return np.packbits(patterns, axis=1)
+
+
+def _first_independent(rows: NDArray) -> list[int]:
+    """Return the first rows that are independent of those before."""
+    chosen: list[int] = []
+    echelon: list[list[Fraction]] = []
+    for k, row in enumerate(rows):
+        rest = [Fraction(int(x)) for x in row]
+        for pivot in echelon:
+            lead = next(c for c, x in enumerate(pivot) if x)
+            if rest[lead]:
+                factor = rest[lead] / pivot[lead]
+                rest = [x - factor * y for x, y in zip(rest, pivot, strict=True)]
+        if any(rest):
+            echelon.append(rest)
+            chosen.append(k)
+            if len(chosen) == rows.shape[1]:
+                break
+    return chosen
+
+
+def _adjugate(matrix: NDArray) -> tuple[NDArray, int]:
+    """Return determinant times inverse of a matrix of integers, in integers, and the determinant."""
+    r, determinant = len(matrix), Fraction(1)
+    work = [[Fraction(int(x)) for x in row] + [Fraction(int(i == j)) for j in range(r)] for i, row in enumerate(matrix)]
+    for p in range(r):
+        at = next(i for i in range(p, r) if work[i][p])
+        if at != p:
+            work[p], work[at], determinant = work[at], work[p], -determinant
+        pivot = work[p][p]
+        determinant *= pivot
+        work[p] = [x / pivot for x in work[p]]
+        for i in range(r):
+            if i != p and work[i][p]:
+                factor = work[i][p]
+                work[i] = [x - factor * y for x, y in zip(work[i], work[p], strict=True)]
+    adjugate = np.array([[int(x * determinant) for x in row[r:]] for row in work], dtype=object)
+    return adjugate, int(determinant)
+
+
+def _scaled(coordinates: NDArray) -> tuple[NDArray, NDArray]:
+    """Return integer coordinates (n, r) as floats (r, n), rows at most 1 in size, and bounds on the errors of rows."""
+    z, errors = np.zeros(coordinates.T.shape), np.full(len(coordinates), 2 * UNIT + NEGLIGIBLE)
+    for k, row in enumerate(coordinates.tolist()):
+        power = 1 << max(abs(x) for x in row).bit_length()
+        for p, x in enumerate(row):
+            value = x / power
+            z[p, k] = value if value or not x else np.copysign(errors[k], x)
+    return z, errors
+
+
+class Sweep:
+    """The cells of which the first chosen row is from `lowest` to before `highest`, and their antipodes, in blocks.
+
+    Parameters
+    ----------
+    rows : Rows
+        At least one.
+    lowest, highest : int
+    block : int
+        Bytes of a block, about.
+
+    Yields
+    ------
+    array of uint8, shape (., ceil(count / 8))
+        Packed patterns of the lines; overwritten by the next block.
+    """
+
+    def __init__(self, rows: Rows, lowest: int = 0, highest: int | None = None, block: int = BLOCK) -> None:
+        n, r = rows.count, rows.rank
+        words, depth = (n + 63) // 64, max(r - 2, 1)
+        self.rows, self.range = rows, (lowest, n if highest is None else highest)
+        place = np.arange(n)
+        self.bit = np.uint64(1) << (8 * (place % 64 // 8) + 7 - place % 8).astype(np.uint64)
+        self.whole = np.array([np.bitwise_or.reduce(self.bit[64 * w : 64 * w + 64]) for w in range(words)])
+        self.search, self.planes, self.flats = (
+            Search.begun(r, n),
+            Planes.of_size(n, words, depth),
+            Flats.of(depth, r, n),
+        )
+        flats = self.flats
+        flats.z[0, 0, :r], flats.errors[0, 0] = rows.z, rows.errors
+        flats.sizes[0, 0] = np.abs(rows.z).max(axis=0) + rows.errors
+        flats.scale[0, 0], flats.sign[0, 0], flats.first[0, 0, :r] = rows.scale, rows.sign, rows.first
+        exact, space = rows.exact, (np.zeros(r, np.int64), np.zeros(max(r, 3) + 1, np.int64))
+        self.exact = Exact(exact.residues, exact.moduli, det_space(exact.residues), *space)
+        self.width = (n + 7) // 8
+        plane = 2 * self.width * (n + 2)
+        self.out = np.empty(max(block, plane) + plane + SPARE, dtype=np.uint8)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        rows = self.rows
+        while self.search.depth[0] >= 0:
+            where = self.search, self.flats, self.planes, self.exact
+            size = sweep(
+                rows.rank, rows.count, *self.range, *where, rows.roundoff, self.bit, self.whole, self.out,
+                len(self.out) - SPARE,
+            )  # fmt: skip
+            if size:
+                yield self.out[:size].reshape(-1, self.width)
