@@ -73,6 +73,19 @@ def sorting(x: Array) -> tuple[np.ndarray, Array]:
     return order, ordered
 
 
+def distinct_rows(rows: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each row occurs first, in lexicographic order, and which of these every row is.
+
+    As `numpy.unique` does it, but Ctrl-C stays Ctrl-C: comparisons of structured arrays turn it into a TypeError.
+    """
+    order = np.lexsort(rows.T[::-1])
+    ordered = rows[order]
+    new = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))[: len(rows)]
+    groups = np.empty(len(rows), dtype=np.int64)
+    groups[order] = np.cumsum(new) - 1
+    return order[new], groups
+
+
 def fingerprint(X: Array, y: Array) -> str:
     """Return a SHA-256 in hexadecimal of the shapes and numbers of two float64 arrays; -0.0 counts as 0.0."""
     digest = sha256()

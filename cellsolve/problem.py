@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cellsolve.data import Array, as_points, as_targets, lift, sorting
+from cellsolve.data import Array, as_points, as_targets, distinct_rows, lift, sorting
 from cellsolve.losses import Loss, as_loss
 from cellsolve.measure import SparseMeasure
 from cellsolve.potentials import Potential, as_potential
@@ -371,8 +371,8 @@ def _free_part(free: Any, potential: Potential, bias: bool) -> str:
 def _refuse_contradictions(points: Array, targets: Array, ordered: Array | None) -> None:
     if ordered is not None and (ordered[1:] > ordered[:-1]).all():  # no repeated points of one input
         return
-    _, first, inverse = np.unique(points, axis=0, return_index=True, return_inverse=True)
-    leader = first[inverse.ravel()]
+    first, groups = distinct_rows(points)
+    leader = first[groups]
     wrong = np.flatnonzero(np.any(targets != targets[leader], axis=1))
     if len(wrong):
         i = int(wrong[0])

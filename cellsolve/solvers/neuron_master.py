@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cellsolve.data import Array
+from cellsolve.data import Array, distinct_rows
 from cellsolve.problem import Problem
 from cellsolve.solvers.conic import MasterSolution
 from cellsolve.solvers.sliding import Slide, can_slide
@@ -110,7 +110,8 @@ class NeuronMaster(ABC):
         theta = solution.theta[live]
         patterns = np.packbits(self.problem.lifted @ theta.T > 0, axis=0).T
         keys = np.column_stack([patterns, (weights[live] > 0).astype(np.uint8)])
-        distinct, groups = np.unique(keys, axis=0, return_inverse=True)
+        first, groups = distinct_rows(keys)
+        distinct = keys[first]
         sums = np.zeros((len(distinct), theta.shape[1]))
         np.add.at(sums, groups.ravel(), size[live, None] * theta)
         return sums, np.where(distinct[:, -1] > 0, 1.0, -1.0)
@@ -122,6 +123,6 @@ def new_rows(fresh: Array, known: Array) -> np.ndarray:
         return np.zeros(0, dtype=int)
     rows = np.concatenate([known, fresh])
     keys = np.round(rows / np.linalg.norm(rows, axis=1, keepdims=True), 12) + 0.0
-    _, first = np.unique(keys, axis=0, return_index=True)
+    first, _ = distinct_rows(keys)
     first = first[first >= len(known)] - len(known)
     return np.sort(first)

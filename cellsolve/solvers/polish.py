@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cellsolve.data import Array
+from cellsolve.data import Array, distinct_rows
 from cellsolve.problem import Problem
 from cellsolve.solvers.conic import MasterSolution, whitening
 
@@ -85,7 +85,8 @@ class _System:
         lengths = np.linalg.norm(points, axis=1)
         assert solution.faces is not None
         rows = np.column_stack([solution.faces, np.sign(weights).astype(np.int8)])
-        keys, groups = np.unique(rows, axis=0, return_inverse=True)
+        first, groups = distinct_rows(rows)
+        keys = rows[first]
         sums = np.zeros((len(keys), theta.shape[1]))
         np.add.at(sums, groups.ravel(), np.linalg.solve(W, (np.abs(weights)[:, None] * theta).T).T)
         spaces, kept, coordinates = [], [], []
