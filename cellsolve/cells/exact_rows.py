@@ -1,4 +1,4 @@
-"""Rows of floats made ready for signs of determinants: integers, their residues, and floats for the filter."""
+"""Rows of floats made ready for exact signs of determinants: integers, and their residues."""
 
 from __future__ import annotations
 
