@@ -79,7 +79,8 @@ def _solve(chain: Chain, tol: float) -> ChainSolution:
         ahead = here.step(0.0, (0.0, 0.0, 0.0, 0.0))
         length = point.length(ahead)
         mu = here.gap / max(here.pairs, 1)
-        target = mu * (point.moved(ahead, length).gap() / here.gap) ** 3 if mu else 0.0
+        left = point.moved(ahead, length).gap() / here.gap if mu else 0.0
+        target = mu * (left * left * left)  # not left**3, which raises where floats end
         # of a short step the products say little, and large ones would spoil the balance of the pairs
         products = tuple(np.clip(a * b, -mu, mu) for a, b in ahead.pairs())
         step = here.step(target, products)
