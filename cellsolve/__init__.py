@@ -30,6 +30,7 @@ _PUBLIC = {
     "LabelNoise": "cellsolve.potentials",
     "CellArrangement": "cellsolve.cells",
     "enumerate_cells": "cellsolve.cells",
+    "enumerate_chambers": "cellsolve.cells",
     "iter_cells": "cellsolve.cells",
     "count_cells": "cellsolve.cells",
     "sample_cells": "cellsolve.cells",

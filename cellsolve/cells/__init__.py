@@ -7,32 +7,35 @@ from contextlib import contextmanager
 
 from numpy.typing import ArrayLike, NDArray
 
-from cellsolve.cells.arrangement import CellArrangement, Facets
+from cellsolve.cells.arrangement import CellArrangement
 from cellsolve.cells.counting import count_cells, count_if_affordable, general_position
 from cellsolve.cells.incremental import enumerate_incrementally
-from cellsolve.cells.restriction import enumerate_by_restriction
 from cellsolve.cells.sampling import sample_cells
 from cellsolve.data import as_points, lift
 
-__all__ = ["ENUMERATORS", "CellArrangement", "count_cells", "enumerate_cells", "iter_cells", "sample_cells"]
+__all__ = [
+    "ENUMERATORS",
+    "CellArrangement",
+    "count_cells",
+    "enumerate_cells",
+    "enumerate_chambers",
+    "iter_cells",
+    "sample_cells",
+]
 
 
 def enumerate_by_sweep(
-    lifted: NDArray, progress: Callable[[int, int], None] | None = None
-) -> tuple[NDArray, Facets | None]:
-    """List the packed patterns of all cells of lifted points, sorted: `cellsolve.cells.sweep`."""
+    lifted: NDArray, n_jobs: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> NDArray:
+    """List the packed patterns of all cells of lifted points: `cellsolve.cells.sweep`."""
     from cellsolve.cells.sweep import all_cells  # numba is not light
 
-    return all_cells(lifted, progress), None
+    return all_cells(lifted, n_jobs, progress)
 
 
-ENUMERATORS = {
-    "restriction": enumerate_by_restriction,
-    "sweep": enumerate_by_sweep,
-    "incremental": enumerate_incrementally,
-}
+ENUMERATORS = {"sweep": enumerate_by_sweep, "incremental": enumerate_incrementally}
 #: those that miss nothing
-EXACT = {"restriction", "sweep"}
+EXACT = {"sweep"}
 
 
 def enumerate_cells(
@@ -52,21 +55,22 @@ def enumerate_cells(
         Points; repeated, collinear and grid points are fine.
     fit_bias : bool
         Whether neurons have a bias, x~ = (x, 1), or not, x~ = x.
-    method : {"auto", "restriction", "sweep", "incremental"}
-        "restriction" is exact and fast. So is "sweep", which is faster where there are millions of cells, and takes
-        half a minute to compile the first time. "incremental" solves linear programs to a tolerance, for comparison:
-        it may miss thin cells, and does not call its answer complete. "auto" is "restriction".
+    method : {"auto", "sweep", "incremental"}
+        "sweep" is exact and fast; it is compiled the first time, which takes some ten seconds. "incremental" solves
+        linear programs to a tolerance, for comparison: it may miss thin cells, and does not call its answer complete.
+        "auto" is "sweep".
     max_cells : int
         Refuse data with more cells than this.
     n_jobs : int, optional
-        Accepted for the common interface and not used: neither threads nor processes made enumeration faster.
+        Workers of "sweep" (joblib: None is 1, -1 all cores): threads, or what `joblib.parallel_config` sets, a Dask or
+        Ray cluster for instance. The answer does not depend on it.
     progress : bool
         Show a progress bar on a terminal.
 
     Returns
     -------
     CellArrangement
-        Each cell once, in sorted order of packed patterns, the all-inactive cell and both antipodes included.
+        Each cell once, the all-inactive cell and both antipodes included: cells 2 m and 2 m + 1 are antipodes.
 
     Raises
     ------
@@ -74,27 +78,35 @@ def enumerate_cells(
         For X that is not a finite real matrix, an unknown method, or more cells than `max_cells`.
     """
     lifted = lift(as_points(X), fit_bias)
-    return enumerate_lifted(lifted, method=method, max_cells=max_cells, progress=progress)
+    return enumerate_lifted(lifted, method=method, max_cells=max_cells, n_jobs=n_jobs, progress=progress)
 
 
-def iter_cells(
-    X: ArrayLike,
-    *,
-    batch: int = 2**16,
-    fit_bias: bool = True,
-    method: str = "auto",
-    max_cells: int = 10**7,
-    n_jobs: int | None = None,
-    progress: bool = False,
-) -> Iterator[CellArrangement]:
-    """Iterate over all cells in batches, in the order of `enumerate_cells`.
-
-    The packed patterns of all cells are held in memory and sliced, so `max_cells` applies; what a batch computes for
-    itself (unpacked patterns, interior neurons, features) is limited to `batch` cells.
+def enumerate_chambers(
+    normals: ArrayLike, *, max_cells: int = 10**7, n_jobs: int | None = None, progress: bool = False
+) -> CellArrangement:
+    """List all chambers of a central hyperplane arrangement: what is left of space without {x : <normal_i, x> = 0}.
 
     Parameters
     ----------
-    X, fit_bias, method, max_cells, n_jobs, progress
+    normals : array-like, shape (n, D)
+        Any floats: repeated, opposite and zero normals are fine. Floats are taken as the rationals that they are.
+    max_cells, n_jobs, progress
+        As in `enumerate_cells`.
+
+    Returns
+    -------
+    CellArrangement
+        Bit i of a chamber is 1 where <normal_i, x> > 0 in it; of zero normals it is 0.
+    """
+    return enumerate_cells(normals, fit_bias=False, max_cells=max_cells, n_jobs=n_jobs, progress=progress)
+
+
+def iter_cells(X: ArrayLike, *, batch: int = 2**16, fit_bias: bool = True) -> Iterator[CellArrangement]:
+    """Iterate over all cells in batches, in the order of `enumerate_cells`, in memory that does not grow with them.
+
+    Parameters
+    ----------
+    X, fit_bias
         As in `enumerate_cells`.
     batch : int
         Cells per batch, at least 1.
@@ -102,35 +114,42 @@ def iter_cells(
     Yields
     ------
     CellArrangement
-        At most `batch` cells, with their facets.
+        `batch` cells, in the end what is left.
 
     Raises
     ------
     ValueError
-        As `enumerate_cells`, when the first batch is asked for; for `batch` below 1 at once.
+        For X that is not a finite real matrix, or `batch` below 1.
     """
     if batch < 1:
         raise ValueError(f"batch is {batch}; pass the number of cells per batch, at least 1.")
+    lifted = lift(as_points(X), fit_bias)
 
     def batches() -> Iterator[CellArrangement]:
-        cells = enumerate_cells(X, fit_bias=fit_bias, method=method, max_cells=max_cells, progress=progress)
-        for start in range(0, len(cells), batch):
-            yield cells.take(range(start, min(start + batch, len(cells))))
+        from cellsolve.cells.sweep import stream_cells
+
+        for packed in stream_cells(lifted, batch):
+            yield CellArrangement(lifted, packed)
 
     return batches()
 
 
 def enumerate_lifted(
-    lifted: NDArray, *, method: str = "auto", max_cells: int = 10**7, progress: bool = False
+    lifted: NDArray,
+    *,
+    method: str = "auto",
+    max_cells: int = 10**7,
+    n_jobs: int | None = None,
+    progress: bool = False,
 ) -> CellArrangement:
     """List all cells of lifted points, shape (n, D); see `enumerate_cells`."""
-    name = "restriction" if method == "auto" else method
+    name = "sweep" if method == "auto" else method
     if name not in ENUMERATORS:
         raise ValueError(f"method is {method!r}; pass one of 'auto', {', '.join(map(repr, ENUMERATORS))}.")
     _refuse_too_many(lifted, max_cells)
     with _progress_bar(progress) as report:
-        packed, facets = ENUMERATORS[name](lifted, progress=report)
-    return CellArrangement(lifted, packed, facets=facets, complete=name in EXACT)
+        packed = ENUMERATORS[name](lifted, n_jobs=n_jobs, progress=report)
+    return CellArrangement(lifted, packed, complete=name in EXACT)
 
 
 def _refuse_too_many(lifted: NDArray, max_cells: int) -> None:
@@ -142,7 +161,7 @@ def _refuse_too_many(lifted: NDArray, max_cells: int) -> None:
     number = f"{count} cells" if exact else f"up to {count:.3g} cells, too many to count"
     raise ValueError(
         f"X has {number}, and max_cells is {max_cells}; sample_cells(X, n_cells) takes some of them, "
-        "a larger max_cells enumerates them all if memory allows."
+        "iter_cells(X) streams them all, a larger max_cells lists them if memory allows."
     )
 
 

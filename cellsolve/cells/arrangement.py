@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellsolve.cells.interior import exact_interior, interior_points
 from cellsolve.cells.predicates import integer_rows, parallel_classes, signs
+
+if TYPE_CHECKING:
+    from cellsolve.cells.lookup import Lookup
 
 Facets = tuple[NDArray[np.int64], NDArray[np.int32]]
 
@@ -17,7 +22,7 @@ _CHUNK = 2**24
 
 
 class CellArrangement:
-    """Cells of the lifted points, all of them or some, each once and in sorted order of their packed patterns.
+    """Cells of the lifted points, all of them or some, each once.
 
     A cell is the set of neurons active on the same points: a pattern s in {0, 1}^n whose closed cone
     {theta : (2 s_i - 1) <theta, x~_i> >= 0 for all i} has interior. Points x~ = 0 are inactive in every pattern.
@@ -28,9 +33,9 @@ class CellArrangement:
     lifted : array, shape (n, D)
         Lifted points x~_i.
     packed : array of uint8, shape (S, ceil(n / 8))
-        Distinct patterns of cells in numpy.packbits order, sorted.
+        Distinct patterns of cells in numpy.packbits order.
     facets : tuple (indptr, indices), optional
-        Facets of every cell, where they are known.
+        Rows that describe every cell, where some are known to be enough.
     interior : array, shape (S, D), optional
         Neurons strictly inside the cells, where they are known.
     complete : bool
@@ -56,6 +61,7 @@ class CellArrangement:
         self.packed = np.ascontiguousarray(packed)
         self.complete = complete
         self._facets = facets
+        self._neighbours: NDArray[np.int64] | None = None
         self._interior = interior
 
     @property
@@ -96,12 +102,34 @@ class CellArrangement:
         """Rows that bound each cell, as (indptr, indices): cell i has ``indices[indptr[i]:indptr[i + 1]]``.
 
         Of parallel rows the first stands for all. A row bounds a cell if flipping it with its parallels gives a cell.
-        Where only some cells are known and the bounding rows are not, every nonzero row is listed, which describes the
-        same cones.
+        Where only some cells are known, every nonzero row is listed, which describes the same cones.
         """
         if self._facets is None:
-            self._facets = self._facets_by_flipping() if self.complete else self._all_lines()
+            if self.complete:
+                self._cross()
+            else:
+                self._facets = self._all_lines()
         return self._facets
+
+    @property
+    def neighbours(self) -> NDArray[np.int64]:
+        """The cell on the other side of each facet, in the order of the indices of `facets`.
+
+        Across row ``facets[1][k]`` from its cell is cell ``neighbours[k]``; only where all cells are listed.
+
+        Raises
+        ------
+        ValueError
+            Where only some cells are.
+        """
+        if not self.complete:
+            raise ValueError(
+                f"these are {len(self)} cells, not all of the points': facets and neighbours need every cell; "
+                "list them with enumerate_cells."
+            )
+        if self._neighbours is None:
+            self._cross()
+        return self._neighbours
 
     def interior_points(self, *, strict: bool = True) -> NDArray[np.float64]:
         """Return one neuron strictly inside each cell, shape (S, D), computed once.
@@ -160,9 +188,9 @@ class CellArrangement:
         orientation = signs(self.lifted, thetas)
         first_entry = np.take_along_axis(self.lifted, (self.lifted != 0).argmax(axis=1)[:, None], axis=1)[:, 0]
         packed = np.packbits(np.where(orientation == 0, first_entry > 0, orientation > 0), axis=1)
-        place, listed = self._find(packed)
-        if not listed.all():
-            k = int(np.argmin(listed))
+        place = self._lookup.find(packed)
+        if (place < 0).any():
+            k = int(np.argmax(place < 0))
             raise ValueError(
                 f"theta{f' (row {k})' if theta.ndim == 2 else ''} lies in a cell that is not among the {len(self)} "
                 "listed here; enumerate_cells lists all cells of the points."
@@ -170,38 +198,36 @@ class CellArrangement:
         return place if theta.ndim == 2 else int(place[0])
 
     def take(self, places: ArrayLike) -> CellArrangement:
-        """Return the arrangement of some of these cells, with what is known of them; `places` ascend."""
+        """Return the arrangement of some of these cells, with what is known of them.
+
+        Parameters
+        ----------
+        places : array-like of int or bool
+            Places of distinct cells, in the order in which they are taken, or a mask.
+        """
         places = np.atleast_1d(np.asarray(places))
         if places.dtype == bool:
             places = np.flatnonzero(places)
-        if len(places) and (places[0] < 0 or (np.diff(places) <= 0).any()):
-            raise ValueError(
-                "places does not ascend strictly from 0 up; pass numpy.unique(places), cells stay in order."
-            )
+        if len(places) and (places.min() < 0 or len(np.unique(places)) < len(places)):
+            raise ValueError("places has a negative or a repeated entry; pass numpy.unique(places), from 0 up.")
         facets = None if self._facets is None else _take_rows(self._facets, places)
         interior = None if self._interior is None else self._interior[places]
         complete = self.complete and len(places) == len(self)
         return CellArrangement(self.lifted, self.packed[places], facets=facets, interior=interior, complete=complete)
 
-    def _find(self, packed: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Places of patterns among the cells, and which of them are there."""
-        keys, wanted = (np.ascontiguousarray(p).view(f"S{p.shape[1]}").ravel() for p in (self.packed, packed))
-        place = np.searchsorted(keys, wanted)
-        inside = place < len(keys)
-        return place, inside & (keys[np.where(inside, place, 0)] == wanted)
+    @cached_property
+    def _lookup(self) -> Lookup:
+        from cellsolve.cells.lookup import Lookup  # numba is not light
 
-    def _facets_by_flipping(self) -> Facets:
+        return Lookup(self.packed)
+
+    def _cross(self) -> None:
+        """Find facets and neighbours: turn the bits of each line of parallel rows, and look where that leads."""
         representative, _ = parallel_classes(integer_rows(self.lifted))
-        cells, indices = [], []
-        for row in np.unique(representative[representative >= 0]):
-            flipped = self.packed ^ np.packbits(representative == row)
-            bounded = np.flatnonzero(self._find(flipped)[1])
-            cells.append(bounded)
-            indices.append(np.full(len(bounded), row, dtype=np.int32))
-        cell = np.concatenate([np.zeros(0, dtype=np.int64), *cells])
-        index = np.concatenate([np.zeros(0, dtype=np.int32), *indices])
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=len(self)))])
-        return indptr, index[np.argsort(cell, kind="stable")]
+        lines = np.unique(representative[representative >= 0])
+        flips = np.packbits(representative == lines[:, None], axis=1)
+        indptr, across, self._neighbours = self._lookup.across(flips)
+        self._facets = indptr, lines.astype(np.int32)[across]
 
     def _all_lines(self) -> Facets:
         representative, _ = parallel_classes(integer_rows(self.lifted))

@@ -14,15 +14,22 @@ Of integers so small that elimination without fractions is exact, `roundoff` is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cellsolve.cells.residues import Moduli, det_sign
+from cellsolve.cells.exact_rows import ExactRows
+from cellsolve.cells.residues import det_sign_anywhere, packed_moduli, space_size
 
-JIT = {"nogil": True, "cache": True, "error_model": "numpy"}
+#: Kernels allocate nothing, so numba need not count references: counting took half of the time.
+ENTRY = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+#: of kernels that only kernels call
+JIT = {**ENTRY, "no_cpython_wrapper": True}
+#: of those called for each plane: to pass their arrays would take as long as what they do
+HOT = {**JIT, "forceinline": True}
 #: unit roundoff
 UNIT = 2.0**-53
 #: bound on the errors of a blind flat: more than any entry, and its square is finite
@@ -36,13 +43,33 @@ SLACK = 1.0 + 2.0**-40
 
 
 class Exact(NamedTuple):
-    """What exact signs of determinants take: `residues.det_sign`, and space for the rows."""
+    """What exact signs of determinants take.
+
+    Attributes
+    ----------
+    residues, moduli, space
+        As `residues.det_sign` has them, in one array each.
+    rows, first : (r,) int64
+        Space for the rows.
+    det_sign : function
+        `residues.det_sign_anywhere`: called by its address, so that kernels do not compile what they hardly ever call.
+    """
 
     residues: NDArray[np.int32]
-    moduli: Moduli
-    space: tuple[NDArray[np.int32], ...]
+    moduli: NDArray[np.int32]
+    space: NDArray[np.int32]
     rows: NDArray[np.int64]
     first: NDArray[np.int64]
+    det_sign: Callable
+
+    @classmethod
+    def of(cls, rows: ExactRows) -> Exact:
+        """Return what exact signs of these rows take; for one thread."""
+        _, r, k = rows.residues.shape
+        return cls(
+            rows.residues, packed_moduli(rows.moduli), np.ones(space_size(r, k), np.int32),
+            np.zeros(r, np.int64), np.zeros(max(r, 3) + 1, np.int64), det_sign_anywhere(),
+        )  # fmt: skip
 
 
 @njit(**JIT)
@@ -68,7 +95,8 @@ def exact_sign(exact, chosen, t, skip, last, first, p, k):
         at += 1
     for s in range(len(rows) - at):
         rows[at + s] = k if s == p else first[s]
-    return det_sign(exact.residues, exact.moduli, rows, exact.space)
+    n, r, primes = exact.residues.shape
+    return exact.det_sign(exact.residues.ctypes, exact.moduli.ctypes, exact.space.ctypes, rows.ctypes, n, r, primes)
 
 
 class Flats(NamedTuple):

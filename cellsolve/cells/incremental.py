@@ -12,14 +12,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Facets = tuple[NDArray[np.int64], NDArray[np.int32]]
-
 _TOLERANCE = 1e-6
 
 
 def enumerate_incrementally(
-    lifted: NDArray, *, progress: Callable[[int, int], None] | None = None
-) -> tuple[NDArray[np.uint8], Facets | None]:
+    lifted: NDArray, *, n_jobs: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> NDArray[np.uint8]:
     """Enumerate cells of the lifted points by linear programs.
 
     A cell is kept if some theta in it with max |theta_j| <= 1 has |<theta, x~_i>| >= 1e-6 max_j |x~_ij| for all i.
@@ -27,6 +25,8 @@ def enumerate_incrementally(
     Parameters
     ----------
     lifted : array, shape (n, D)
+    n_jobs : int, optional
+        Not used.
     progress : callable, optional
         Called as ``progress(done, total)``, row by row.
 
@@ -34,8 +34,6 @@ def enumerate_incrementally(
     -------
     packed : array of uint8, shape (S, ceil(n / 8))
         Patterns in numpy.packbits order, sorted.
-    facets : None
-        Facets are left to the arrangement, which finds them by flipping rows.
     """
     largest = np.abs(lifted).max(axis=1)
     nonzero = np.flatnonzero(largest)
@@ -58,7 +56,7 @@ def enumerate_incrementally(
             progress(done + 1, len(rows))
     patterns = np.zeros((len(cells), len(lifted)), dtype=bool)
     patterns[:, nonzero] = [pattern for pattern, _ in cells]
-    return np.unique(np.packbits(patterns, axis=1), axis=0), None
+    return np.unique(np.packbits(patterns, axis=1), axis=0)
 
 
 class _MarginProgram:

@@ -16,7 +16,7 @@ from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import carray, cfunc, njit, types
 from numpy.typing import NDArray
 
 #: primes lie below this, so that (a b - c d) / 2^32 is below p again
@@ -267,3 +267,39 @@ def det_sign(residues, moduli, chosen, space):
         weights, reduced_weights = reduced_weights, weights
     invert(weights, moduli, factor)
     return pair_sign(rows, r - 2, r - 1, r - 2, factor, moduli, rest)
+
+
+def packed_moduli(moduli: Moduli) -> NDArray[np.int32]:
+    """Return primes, inverses, one and radices in one array, (3 + k, k)."""
+    return np.concatenate([moduli.primes[None], moduli.inverses[None], moduli.one[None], moduli.radices])
+
+
+def space_size(r: int, k: int) -> int:
+    """Return how many int32 `det_sign` works in."""
+    return (2 * r * r + 6) * k
+
+
+@cache
+def det_sign_anywhere():
+    """Return `det_sign` as a function of addresses, for kernels that call it without being compiled with it.
+
+    Its arguments are residues (n, r, k), packed moduli, space, chosen (r,), n, r, k.
+    """
+    whole, pointer = types.int64, types.CPointer(types.int32)
+    signature = whole(pointer, pointer, pointer, types.CPointer(whole), whole, whole, whole)
+    return cfunc(signature, cache=True)(_det_sign_of_addresses)
+
+
+def _det_sign_of_addresses(residues, moduli, space, chosen, n, r, k):
+    packed, size = carray(moduli, (3 + k, k)), r * r * k
+    room = carray(space, (2 * size + 6 * k,))
+    spaces = (
+        room[:size].reshape((r, r, k)),
+        room[size : 2 * size].reshape((r, r, k)),
+        room[2 * size : 2 * size + 2 * k].reshape((2, k)),
+        room[2 * size + 2 * k : 2 * size + 4 * k].reshape((2, k)),
+        room[2 * size + 4 * k : 2 * size + 5 * k],
+        room[2 * size + 5 * k :],
+    )
+    its_moduli = Moduli(packed[0], packed[1], packed[2], packed[3:])
+    return det_sign(carray(residues, (n, r, k)), its_moduli, carray(chosen, (r,)), spaces)

@@ -30,41 +30,109 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from math import comb
 
 import numpy as np
+from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
+from cellsolve.cells.counting import general_position
 from cellsolve.cells.exact_rows import exact_rows, small
 from cellsolve.cells.flats import NEGLIGIBLE, UNIT, Exact, Flats
+from cellsolve.cells.line import half_cells
 from cellsolve.cells.predicates import integer_rows, parallel_classes
-from cellsolve.cells.residues import det_space
 from cellsolve.cells.sweep_kernels import Planes, Search, sweep
 
 #: bytes that a search writes before it hands them over, at least a plane
 BLOCK = 2**20
 #: room for the last words of the last cells
 SPARE = 64
+#: pieces that work is cut into: more than workers, so that none waits long, and enough to show progress
+PIECES = 64
+#: bytes of cells below which a piece is not worth its own search
+LEAST_PIECE = 2**23
+#: bytes that may be set aside for cells of data in general position, of which others need a part
+ROOM = 2**33
 
 
-def all_cells(lifted: NDArray, progress: Callable[[int, int], None] | None = None) -> NDArray[np.uint8]:
-    """Return the packed patterns of all cells of lifted points (n, D), sorted.
+def all_cells(
+    lifted: NDArray, n_jobs: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> NDArray[np.uint8]:
+    """Return the packed patterns of all cells of lifted points (n, D), in the order of the search.
+
+    Cells 2 m and 2 m + 1 are antipodes. The order does not depend on `n_jobs`.
 
     Parameters
     ----------
     lifted : array, shape (n, D)
+    n_jobs : int, optional
+        Workers, threads unless `joblib.parallel_config` says otherwise.
     progress : callable, optional
-        Called with the first chosen rows that are done, and how many there are.
+        Called with the pieces that are done, and how many there are.
     """
     rows = Rows(lifted)
-    blocks = []
-    for first in range(rows.count):
-        blocks += [rows.patterns_of(block) for block in Sweep(rows, first, first + 1)]
-        if progress is not None:
-            progress(first + 1, rows.count)
     if not rows.count:  # one cell, in which nothing is active
         return np.zeros((1, (len(lifted) + 7) // 8), dtype=np.uint8)
-    packed = np.concatenate(blocks)
-    return packed[np.lexsort(packed.T[::-1])]
+    pieces = rows.pieces()
+    shared = getattr(get_active_backend(prefer="threads")[0], "supports_sharedmem", False)
+    room = 2 * sum(rows.most(*piece) for piece in pieces) * rows.width
+    out = np.empty(room if shared and room <= ROOM else 0, dtype=np.uint8)
+    at, tasks = 0, []
+    for piece in pieces:
+        end = at + 2 * rows.most(*piece) * rows.width
+        tasks.append(delayed(_piece)(rows, piece, out[at:end] if len(out) else None))
+        at = end
+    workers = Parallel(n_jobs=n_jobs if len(pieces) > 1 else 1, prefer="threads", return_as="generator")
+    found = []
+    for done, result in enumerate(workers(tasks)):
+        found.append(result)
+        if progress is not None:
+            progress(done + 1, len(pieces))
+    packed = np.concatenate(found) if not len(out) else _closed_up(out, found, rows, pieces)
+    return rows.patterns_of(packed)
+
+
+def stream_cells(lifted: NDArray, batch: int) -> Iterator[NDArray[np.uint8]]:
+    """Iterate over `all_cells` in batches of so many, the last one smaller."""
+    rows = Rows(lifted)
+    if not rows.count:
+        yield np.zeros((1, (len(lifted) + 7) // 8), dtype=np.uint8)
+        return
+    kept: list[NDArray[np.uint8]] = []
+    missing = batch
+    for block in Sweep(rows):
+        start = 0
+        while len(block) - start >= missing:
+            kept.append(block[start : start + missing])
+            yield rows.patterns_of(np.concatenate(kept))
+            start, kept, missing = start + missing, [], batch
+        if start < len(block):
+            kept.append(block[start:].copy())
+            missing -= len(block) - start
+    if kept:
+        yield rows.patterns_of(np.concatenate(kept))
+
+
+def _piece(rows: Rows, piece: tuple[int, int], out: NDArray[np.uint8] | None) -> NDArray[np.uint8] | int:
+    """Return the cells of a piece, or write them to `out` and return how many bytes they are."""
+    search = Sweep(rows, *piece)
+    if out is not None:
+        return search.fill(out)
+    return np.concatenate([np.zeros((0, rows.width), dtype=np.uint8), *(block.copy() for block in search)])
+
+
+def _closed_up(
+    out: NDArray[np.uint8], sizes: list[int], rows: Rows, pieces: list[tuple[int, int]]
+) -> NDArray[np.uint8]:
+    """Return the cells in `out` without the room that pieces did not need."""
+    start = at = 0
+    for size, piece in zip(sizes, pieces, strict=True):
+        if at < start:
+            out[at : at + size] = out[start : start + size]
+        at, start = at + size, start + 2 * rows.most(*piece) * rows.width
+    cells = out[:at].reshape(-1, rows.width)
+    return cells if at == len(out) else cells.copy()
 
 
 class Rows:
@@ -88,6 +156,7 @@ class Rows:
         self.count = len(lines)
         if not self.count:
             return
+        self.width = (self.count + 7) // 8
         self.exact = exact_rows(np.asarray(lifted)[lines])
         rows = self.exact.rows.astype(object)
         self.rank = rows.shape[1]
@@ -95,6 +164,7 @@ class Rows:
         adjugate, determinant = _adjugate(rows[self.first])
         self.sign = 1 if determinant > 0 else -1
         coordinates = (rows @ adjugate) * self.sign
+        self.coordinates = coordinates if self.rank <= 2 else None
         if small(rows):
             self.roundoff, self.scale = 0.0, float(abs(determinant))
             self.z, self.errors = np.ascontiguousarray(coordinates.T.astype(np.float64)), np.zeros(self.count)
@@ -102,14 +172,39 @@ class Rows:
             self.roundoff, self.scale = UNIT, 1.0
             self.z, self.errors = _scaled(coordinates)
 
+    def most(self, lowest: int, highest: int) -> int:
+        """Return how many sets without broken circuits may have their largest row in this range, none of them row 0."""
+        if self.rank <= 2:
+            return self.count if highest == self.count else 0
+        sets = sum(comb(i - 1, k) for i in range(max(1, lowest), highest) for k in range(self.rank - 1))
+        return sets + (highest == self.count)
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """Cut the search by its first chosen row, from the last to the first, into pieces that are worth it."""
+        whole = 2 * self.width * general_position(self.count, self.rank)
+        if self.rank <= 2 or whole < 2 * LEAST_PIECE:
+            return [(0, self.count)]
+        share = max(LEAST_PIECE // self.width, general_position(self.count, self.rank) // PIECES) // 2
+        pieces, highest, size = [], self.count, 0
+        for i in range(self.count - 1, -1, -1):
+            size += self.most(i, i + 1)
+            if size >= share or i == 0:
+                pieces.append((i, highest))
+                highest, size = i, 0
+        return pieces
+
     def patterns_of(self, block: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return packed patterns (S, ceil(n / 8)) of all rows from those of the lines; a copy."""
+        """Return packed patterns (S, ceil(n / 8)) of all rows from those of the lines."""
         if self.count == self.n:
-            return block.copy()
-        lines = np.unpackbits(block, axis=1, count=self.count)
-        patterns = np.zeros((len(block), self.n), dtype=np.uint8)
-        patterns[:, self.live] = lines[:, self.line] ^ self.opposite
-        return np.packbits(patterns, axis=1)
+            return block
+        patterns = np.zeros((len(block), (self.n + 7) // 8), dtype=np.uint8)
+        step = max(1, BLOCK // self.n)
+        for start in range(0, len(block), step):
+            lines = np.unpackbits(block[start : start + step], axis=1, count=self.count)
+            wide = np.zeros((len(lines), self.n), dtype=np.uint8)
+            wide[:, self.live] = lines[:, self.line] ^ self.opposite
+            patterns[start : start + step] = np.packbits(wide, axis=1)
+        return patterns
 
 
 def _first_independent(rows: NDArray) -> list[int]:
@@ -162,7 +257,9 @@ def _scaled(coordinates: NDArray) -> tuple[NDArray, NDArray]:
 
 
 class Sweep:
-    """The cells of which the first chosen row is from `lowest` to before `highest`, and their antipodes, in blocks.
+    """The cells of which the first chosen row is from `lowest` to before `highest`, and their antipodes.
+
+    That of no rows is with those of the last one.
 
     Parameters
     ----------
@@ -175,13 +272,15 @@ class Sweep:
     Yields
     ------
     array of uint8, shape (., ceil(count / 8))
-        Packed patterns of the lines; overwritten by the next block.
+        Packed patterns of the lines, a cell and its antipode in turn; overwritten by the next block.
     """
 
     def __init__(self, rows: Rows, lowest: int = 0, highest: int | None = None, block: int = BLOCK) -> None:
         n, r = rows.count, rows.rank
         words, depth = (n + 63) // 64, max(r - 2, 1)
-        self.rows, self.range = rows, (lowest, n if highest is None else highest)
+        self.rows, self.range, self.block = rows, (lowest, n if highest is None else highest), block
+        if r <= 2:
+            return
         place = np.arange(n)
         self.bit = np.uint64(1) << (8 * (place % 64 // 8) + 7 - place % 8).astype(np.uint64)
         self.whole = np.array([np.bitwise_or.reduce(self.bit[64 * w : 64 * w + 64]) for w in range(words)])
@@ -194,19 +293,44 @@ class Sweep:
         flats.z[0, 0, :r], flats.errors[0, 0] = rows.z, rows.errors
         flats.sizes[0, 0] = np.abs(rows.z).max(axis=0) + rows.errors
         flats.scale[0, 0], flats.sign[0, 0], flats.first[0, 0, :r] = rows.scale, rows.sign, rows.first
-        exact, space = rows.exact, (np.zeros(r, np.int64), np.zeros(max(r, 3) + 1, np.int64))
-        self.exact = Exact(exact.residues, exact.moduli, det_space(exact.residues), *space)
-        self.width = (n + 7) // 8
-        plane = 2 * self.width * (n + 2)
-        self.out = np.empty(max(block, plane) + plane + SPARE, dtype=np.uint8)
+        self.exact = Exact.of(rows.exact)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        if self.rows.rank <= 2:
+            yield from self._line()
+            return
+        out = self._buffer()
+        while size := self._write(out):
+            yield out[:size].reshape(-1, self.rows.width)
+
+    def fill(self, out: NDArray[np.uint8]) -> int:
+        """Write all cells to `out`, which has room for as many as `Rows.most` says; return how many bytes."""
+        at = 0
+        if self.rows.rank > 2:
+            while size := self._write(out[at:]):
+                at += size
+        for block in self:  # what is near the end: kernels write beyond a cell, where another piece may begin
+            out[at : at + block.size] = block.ravel()
+            at += block.size
+        return at
+
+    def _buffer(self) -> NDArray[np.uint8]:
+        plane = 2 * self.rows.width * (self.rows.count + 2)
+        return np.empty(max(self.block, plane) + plane + SPARE, dtype=np.uint8)
+
+    def _write(self, out: NDArray[np.uint8]) -> int:
+        """Go on with the search while there is room for a plane; return how many bytes of cells."""
         rows = self.rows
-        while self.search.depth[0] >= 0:
-            where = self.search, self.flats, self.planes, self.exact
-            size = sweep(
-                rows.rank, rows.count, *self.range, *where, rows.roundoff, self.bit, self.whole, self.out,
-                len(self.out) - SPARE,
-            )  # fmt: skip
-            if size:
-                yield self.out[:size].reshape(-1, self.width)
+        where = self.search, self.flats, self.planes, self.exact
+        return sweep(
+            rows.rank, rows.count, *self.range, *where, rows.roundoff, self.bit, self.whole, out, len(out) - SPARE
+        )
+
+    def _line(self) -> Iterator[NDArray[np.uint8]]:
+        rows = self.rows
+        if self.range[1] < rows.count:
+            return
+        for patterns in half_cells(rows.coordinates, self.block):
+            cells = np.empty((len(patterns), 2, rows.width), dtype=np.uint8)
+            cells[:, 0], cells[:, 1] = np.packbits(patterns, axis=1), np.packbits(~patterns, axis=1)
+            yield cells.reshape(-1, rows.width)

@@ -14,7 +14,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from cellsolve.cells.flats import BLIND, JIT, KNOWN, NEGLIGIBLE, SLACK, exact_sign, growth, leading, settled
+from cellsolve.cells.flats import BLIND, HOT, JIT, KNOWN, NEGLIGIBLE, SLACK, exact_sign, growth, leading, settled
 
 #: planes that are sorted at once
 LANES = 8
@@ -55,7 +55,7 @@ def float_of(typing_context, value):
     return types.float64(types.int64), generate
 
 
-@njit(**JIT)
+@njit(**HOT)
 def plane_floats(z, errors, sizes, scale, i, q, roundoff, U, V, E):
     """Fill U, V, E (n,) with the rows where row i vanishes, of leading place q, and bounds on their errors.
 
@@ -137,7 +137,7 @@ def plane_blind(exact, flats, t, i, chosen, sign, U, V, E, first):
     E[0] = 0.0
 
 
-@njit(**JIT)
+@njit(**HOT)
 def thirds_floats(z, errors, sizes, i, q, k, roundoff, last):
     """Fill last (n,) with the last coordinates of rows before i where row i vanishes, of four coordinates z (4, n).
 
@@ -193,7 +193,7 @@ def thirds_settled(exact, flats, t, b, i, q, chosen, sign, roundoff, last):
     return (0.0 if a3 != 0.0 else float(sign * exact_sign(exact, chosen, t, b, i, first, 1, k))), a3
 
 
-@njit(**JIT)
+@njit(**HOT)
 def sides_of(last, a2, a3, V, i, b, side):
     """Add, as bit b, the side of a chosen row at the crossings j < i; return its bit at the start of the plane."""
     one, zero = np.uint64(1) << np.uint64(b), np.uint64(0)
@@ -209,7 +209,7 @@ def sides_of(last, a2, a3, V, i, b, side):
     return one if negative else zero
 
 
-@njit(**JIT)
+@njit(**HOT)
 def keys_of(U, V, n, keys, lane, mask, bit, state, words):
     """Fill a lane of keys (n, LANES), and state (words,) with the bits at the start; how many rows are crossed."""
     crossed = 0
@@ -254,7 +254,7 @@ def sort_lanes(keys, n):
         p //= 2
 
 
-@njit(**JIT)
+@njit(**HOT)
 def near_lanes(keys, crossed, spread, rounding, near, gap):
     """Mark in gap (n, LANES) the neighbours that floats do not order, and in near (LANES,) the lanes that have such."""
     most = 0
@@ -270,7 +270,7 @@ def near_lanes(keys, crossed, spread, rounding, near, gap):
             near[lane] |= gap[p, lane]
 
 
-@njit(**JIT)
+@njit(**HOT)
 def near_again(keys, lane, crossed, spread, rounding, gap):
     """Mark in gap the neighbours of one lane that floats do not order."""
     for p in range(crossed - 1):
@@ -297,7 +297,7 @@ def crossed_first(exact, chosen, t, i, sign, roundoff, U, V, E, a, b):
     return order if (V[a] > 0.0) == (V[b] > 0.0) else -order
 
 
-@njit(**JIT)
+@njit(**HOT)
 def ties_only(keys, lane, crossed, mask, U, V, E, roundoff, gap, order):
     """Fill order (crossed,) with the rows by keys, and keep in gap those parallel to the next; whether that is sure."""
     order[0] = bits_of(keys[0, lane]) & mask
@@ -350,7 +350,7 @@ def put_in_order(exact, chosen, t, i, sign, roundoff, U, V, E, keys, lane, cross
         p = end
 
 
-@njit(**JIT)
+@njit(**HOT)
 def write(out, at, state, whole, words, width):
     """Write a cell and its antipode at a byte offset; return where the next one goes."""
     for w in range(np.uint64(words)):
@@ -360,7 +360,7 @@ def write(out, at, state, whole, words, width):
     return at + 2 * width
 
 
-@njit(**JIT)
+@njit(**HOT)
 def walk_word(order, crossed, gap, lane, side, start, least, state, table, bit, whole, width, out, at):
     """Write the cells of a plane of up to 64 rows: at the start, and after each class that begins before `least`.
 
@@ -386,7 +386,7 @@ def walk_word(order, crossed, gap, lane, side, start, least, state, table, bit, 
     return at
 
 
-@njit(**JIT)
+@njit(**HOT)
 def walk_words(order, crossed, gap, lane, side, start, least, state, tables, bit, whole, words, width, out, at):
     """`walk_word` for a few words."""
     at = write(out, at, state, whole, words, width)
@@ -409,7 +409,7 @@ def walk_words(order, crossed, gap, lane, side, start, least, state, tables, bit
     return at
 
 
-@njit(**JIT)
+@njit(**HOT)
 def walk(order, crossed, gap, lane, side, start, least, state, rows, of, count, bit, whole, words, width, out, at):
     """`walk_word` for many words: rows that vanish on the plane are turned one by one."""
     at = write(out, at, state, whole, words, width)
@@ -430,7 +430,7 @@ def walk(order, crossed, gap, lane, side, start, least, state, rows, of, count, 
     return at
 
 
-@njit(**JIT)
+@njit(**HOT)
 def set_vanishing(state, rows, positive, of, count, sides, bit):
     """Set in state (words,) the bits of rows that vanish on a flat, from the sides of the chosen rows."""
     for e in range(count):
@@ -439,7 +439,7 @@ def set_vanishing(state, rows, positive, of, count, sides, bit):
             state[k >> 6] |= bit[k]
 
 
-@njit(**JIT)
+@njit(**HOT)
 def fill_table(table, rows, positive, of, count, bit, depth, words):
     """Fill table (2^depth, words): for each choice of sides the bits of the rows that vanish on the plane."""
     for b in range(-1, depth):

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from cellsolve.cells import CellArrangement, enumerate_cells, sample_cells
 from cellsolve.cells.interior import extreme_rays
-from cellsolve.cells.predicates import signs
+from cellsolve.cells.predicates import integer_rows, parallel_classes, signs
 
 small_data = (
     hnp.arrays(np.int64, st.tuples(st.integers(1, 7), st.integers(1, 3)), elements=st.integers(-2, 2)),
@@ -81,6 +81,26 @@ def test_facets_by_brute_force(X, fit_bias):
         assert indices[indptr[cell] : indptr[cell + 1]].tolist() == expected
 
 
+@settings(max_examples=40)
+@given(*small_data)
+def test_neighbours_are_across_facets(X, fit_bias):
+    cells = enumerate_cells(X, fit_bias=fit_bias)
+    indptr, rows = cells.facets
+    assert len(cells.neighbours) == len(rows)
+    representative, _ = parallel_classes(integer_rows(cells.lifted))
+    cell = np.repeat(np.arange(len(cells)), np.diff(indptr))
+    np.testing.assert_array_equal(
+        cells.patterns[cell] != cells.patterns[cells.neighbours], representative == rows[:, None]
+    )
+    assert set(zip(cell.tolist(), cells.neighbours.tolist())) == set(zip(cells.neighbours.tolist(), cell.tolist()))
+
+
+def test_neighbours_need_all_cells():
+    cells = enumerate_cells(np.random.default_rng(0).standard_normal((9, 2))).take([0, 1])
+    with pytest.raises(ValueError, match="these are 2 cells, not all"):
+        _ = cells.neighbours
+
+
 def test_index_of_neurons_on_a_boundary():
     cells = enumerate_cells([0.0, 1.0, 2.0])
     # theta = (1, -1) is orthogonal to the second point (1, 1), whose first nonzero entry is positive.
@@ -133,8 +153,10 @@ def test_taking_some_cells():
         ours, whole = (slice(*f[0][i : i + 2]) for f, i in ((some.facets, k), (cells.facets, place)))
         np.testing.assert_array_equal(some.facets[1][ours], cells.facets[1][whole])
     np.testing.assert_array_equal(cells.take(cells.patterns[:, 0]).packed, cells.packed[cells.patterns[:, 0]])
-    with pytest.raises(ValueError, match="places does not ascend strictly"):
-        cells.take([3, 1])
+    np.testing.assert_array_equal(cells.take([3, 1]).packed, cells.packed[[3, 1]])
+    for places in ([3, 3], [-1, 2]):
+        with pytest.raises(ValueError, match="places has a negative or a repeated entry"):
+            cells.take(places)
 
 
 def test_packed_of_another_width_is_refused():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cellsolve.cells import ENUMERATORS, CellArrangement, count_cells, enumerate_cells, enumerate_lifted, iter_cells
+from cellsolve.cells import count_cells, enumerate_cells, enumerate_chambers, enumerate_lifted, iter_cells
 
 
 def general_position(n, dimension):
@@ -19,13 +19,9 @@ def binary(dimension):
 
 
 def assert_same_cells(X, fit_bias=True):
-    exact, by_programs = (
-        enumerate_cells(X, fit_bias=fit_bias, method=method) for method in ("restriction", "incremental")
-    )
-    np.testing.assert_array_equal(exact.packed, by_programs.packed)
+    exact, by_programs = (enumerate_cells(X, fit_bias=fit_bias, method=method) for method in ("sweep", "incremental"))
+    np.testing.assert_array_equal(np.unique(exact.packed, axis=0), by_programs.packed)
     assert exact.complete and not by_programs.complete  # tolerances may miss cells
-    for ours, flipped in zip(exact.facets, CellArrangement(exact.lifted, by_programs.packed, complete=True).facets):
-        np.testing.assert_array_equal(ours, flipped)
     assert len(exact) == count_cells(X, fit_bias=fit_bias)
 
 
@@ -95,7 +91,8 @@ def test_degenerate_points_agree_with_linear_programs(X):
 def test_zero_and_antiparallel_rows():
     X = np.array([[0.0, 0.0], [1.0, 2.0], [-0.5, -1.0], [0.0, 0.0], [3.0, 0.0]])
     cells = enumerate_cells(X, fit_bias=False)
-    assert cells.patterns.astype(int).tolist() == [[0, 0, 1, 0, 0], [0, 0, 1, 0, 1], [0, 1, 0, 0, 0], [0, 1, 0, 0, 1]]
+    patterns = [[0, 0, 1, 0, 0], [0, 0, 1, 0, 1], [0, 1, 0, 0, 0], [0, 1, 0, 0, 1]]
+    assert sorted(cells.patterns.astype(int).tolist()) == patterns
     assert cells.facets[0].tolist() == [0, 2, 4, 6, 8]
     assert cells.facets[1].tolist() == [1, 4] * 4
 
@@ -139,13 +136,12 @@ def test_order_of_rows_does_not_matter():
     assert set(map(bytes, shuffled)) == set(map(bytes, enumerate_cells(X).patterns))
 
 
-def test_cells_are_sorted_distinct_and_antipodal():
+def test_cells_are_distinct_and_antipodes_are_beside_each_other():
     X = np.random.default_rng(0).integers(-3, 4, (15, 2))
     cells = enumerate_cells(X)
     rows = list(map(bytes, cells.packed))
-    assert rows == sorted(set(rows))
-    np.testing.assert_array_equal(cells.patterns[::-1], ~cells.patterns)
-    assert not cells.patterns[0].any()
+    assert len(rows) == len(set(rows))
+    np.testing.assert_array_equal(cells.patterns[1::2], ~cells.patterns[::2])
 
 
 def test_batches_are_the_arrangement_in_parts():
@@ -154,7 +150,6 @@ def test_batches_are_the_arrangement_in_parts():
     batches = list(iter_cells(X, batch=50))
     assert [len(batch) for batch in batches] == [50, 50, len(whole) - 100]
     np.testing.assert_array_equal(np.vstack([batch.packed for batch in batches]), whole.packed)
-    np.testing.assert_array_equal(np.concatenate([batch.facets[1] for batch in batches]), whole.facets[1])
 
 
 def test_lifted_rows_directly():
@@ -168,10 +163,11 @@ def test_progress_is_silent_off_a_terminal(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_progress_is_reported():
-    reports = []
-    ENUMERATORS["restriction"](np.random.default_rng(0).standard_normal((6, 3)), progress=lambda *r: reports.append(r))
-    assert reports == [(k + 1, 6) for k in range(6)]
+def test_chambers_are_cells_without_bias():
+    normals = np.array([[1.0, 0.0], [0.0, 0.0], [-2.0, 0.0], [1.0, 1.0]])
+    chambers = enumerate_chambers(normals)
+    np.testing.assert_array_equal(chambers.packed, enumerate_cells(normals, fit_bias=False).packed)
+    assert sorted(chambers.patterns.astype(int).tolist()) == [[0, 0, 1, 0], [0, 0, 1, 1], [1, 0, 0, 0], [1, 0, 0, 1]]
 
 
 def test_errors_name_the_argument_and_the_way_out():
@@ -180,9 +176,7 @@ def test_errors_name_the_argument_and_the_way_out():
         enumerate_cells(X, max_cells=100)
     with pytest.raises(ValueError, match=r"X has up to .* too many to count.*max_cells"):
         enumerate_cells(np.random.default_rng(0).standard_normal((2000, 6)))
-    with pytest.raises(
-        ValueError, match="method is 'simplex'; pass one of 'auto', 'restriction', 'sweep', 'incremental'"
-    ):
+    with pytest.raises(ValueError, match="method is 'simplex'; pass one of 'auto', 'sweep', 'incremental'"):
         enumerate_cells(X, method="simplex")
     with pytest.raises(ValueError, match="X contains NaN at row 0"):
         enumerate_cells([np.nan])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 from itertools import combinations, pairwise
 
@@ -10,12 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from joblib import parallel_config
 from references import arrangements, broken_circuits
+from references.restriction import enumerate_by_restriction
 
-from cellsolve.cells import ENUMERATORS, count_cells, enumerate_cells, enumerate_lifted
+from cellsolve.cells import CellArrangement, count_cells, enumerate_cells, enumerate_lifted, iter_cells, sweep
+from cellsolve.cells.counting import general_position
 from cellsolve.cells.exact_rows import exact_rows, small
 from cellsolve.cells.residues import det_sign, det_space
 from cellsolve.cells.sweep import Rows, Sweep
+
+
+def in_order(cells):
+    """Sort cells by their packed patterns."""
+    return cells.take(np.lexsort(cells.packed.T[::-1]))
 
 
 def cloud(seed):
@@ -44,10 +53,10 @@ def cloud(seed):
 @pytest.mark.parametrize("seed", range(300))
 def test_same_cells_as_restriction(seed):
     X = cloud(seed)
-    ours, theirs = (enumerate_lifted(X, method=method) for method in ("sweep", "restriction"))
-    assert ours.complete
-    np.testing.assert_array_equal(ours.packed, theirs.packed)
-    for mine, its in zip(ours.facets, theirs.facets, strict=True):
+    ours, (theirs, facets) = in_order(enumerate_lifted(X)), enumerate_by_restriction(X)
+    np.testing.assert_array_equal(ours.packed, theirs)
+    whole = CellArrangement(ours.lifted, ours.packed, complete=True)
+    for mine, its in zip(whole.facets, facets, strict=True):
         np.testing.assert_array_equal(mine, its)
 
 
@@ -56,19 +65,19 @@ def test_same_cells_as_restriction(seed):
     hnp.arrays(np.int64, st.tuples(st.integers(1, 8), st.integers(1, 4)), elements=st.integers(-2, 2)), st.booleans()
 )
 def test_zero_repeated_and_opposite_rows(X, fit_bias):
-    ours, theirs = (enumerate_cells(X, fit_bias=fit_bias, method=method) for method in ("sweep", "restriction"))
-    np.testing.assert_array_equal(ours.packed, theirs.packed)
+    cells = enumerate_cells(X, fit_bias=fit_bias)
+    np.testing.assert_array_equal(in_order(cells).packed, enumerate_by_restriction(cells.lifted)[0])
 
 
 @pytest.mark.parametrize("n", [3, 63, 64, 65, 130, 300])
 def test_words(n):
     """Rows fill one word, a few, or many."""
     X = np.random.default_rng(n).standard_normal((n, 2))
-    cells = enumerate_cells(X, method="sweep")
+    cells = enumerate_cells(X)
     assert len(cells) == count_cells(X)
     assert len(np.unique(cells.packed, axis=0)) == len(cells)
     if n <= 65:
-        np.testing.assert_array_equal(cells.packed, enumerate_cells(X).packed)
+        np.testing.assert_array_equal(in_order(cells).packed, enumerate_by_restriction(cells.lifted)[0])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +95,7 @@ def test_words(n):
     ],
 )
 def test_known_counts(known):
-    cells = enumerate_lifted(np.asarray(known.normals, dtype=float), method="sweep")
+    cells = enumerate_lifted(np.asarray(known.normals, dtype=float))
     assert len(cells) == known.n_cells
     assert len(np.unique(cells.packed, axis=0)) == len(cells)
 
@@ -95,7 +104,8 @@ def test_known_counts(known):
 @pytest.mark.parametrize("d", [2, 3])
 def test_nearly_degenerate_clouds(noise, d):
     X = arrangements.nearly_collinear(16 if d == 2 else 9, d, noise, 1)
-    np.testing.assert_array_equal(enumerate_cells(X, method="sweep").packed, enumerate_cells(X).packed)
+    cells = enumerate_cells(X)
+    np.testing.assert_array_equal(in_order(cells).packed, enumerate_by_restriction(cells.lifted)[0])
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -122,7 +132,7 @@ def test_the_bijection_in_rationals(seed):
             cells = list(broken_circuits.cells(X.astype(int).tolist()))
             assert len(set(cells)) == len(cells)
             theirs = np.packbits(np.array(cells) > 0, axis=1)
-            np.testing.assert_array_equal(np.unique(theirs, axis=0), enumerate_lifted(X, method="sweep").packed)
+            np.testing.assert_array_equal(np.unique(theirs, axis=0), in_order(enumerate_lifted(X)).packed)
 
 
 def determinant(matrix):
@@ -156,13 +166,51 @@ def test_which_integers_are_small():
 
 
 def test_nothing_but_zeros():
-    cells = enumerate_lifted(np.zeros((3, 2)), method="sweep")
+    cells = enumerate_lifted(np.zeros((3, 2)))
     assert cells.packed.tolist() == [[0]]
 
 
-def test_progress_is_told():
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(sweep, "LEAST_PIECE", 8)
+    monkeypatch.setattr(sweep, "PIECES", 9)
+
+
+def test_progress_is_told(small_pieces):
     told = []
-    ENUMERATORS["sweep"](
-        np.random.default_rng(0).standard_normal((6, 3)), lambda done, total: told.append((done, total))
-    )
-    assert told == [(k, 6) for k in range(1, 7)]
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    sweep.all_cells(X, progress=lambda done, total: told.append((done, total)))
+    assert told == [(k, len(told)) for k in range(1, len(told) + 1)] and len(told) > 3
+
+
+@pytest.mark.parametrize("known", [arrangements.generic(30, 4, 1), arrangements.resonance(5), arrangements.grid(6, 5)])
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_workers_do_not_change_the_answer(known, backend, small_pieces, monkeypatch):
+    normals = np.asarray(known.normals, dtype=float)
+    alone = enumerate_lifted(normals).packed
+    with parallel_config(backend=backend):
+        np.testing.assert_array_equal(enumerate_lifted(normals, n_jobs=2).packed, alone)
+    monkeypatch.setattr(sweep, "ROOM", 0)  # as for cells of which there may be far more
+    np.testing.assert_array_equal(enumerate_lifted(normals, n_jobs=2).packed, alone)
+    assert len(alone) == known.n_cells
+    assert np.all(alone[0::2] ^ alone[1::2] == alone[0] ^ alone[1])
+
+
+@pytest.mark.parametrize("n, d", [(1, 1), (1, 3), (5, 1), (40, 1), (12, 2), (9, 4)])
+@pytest.mark.parametrize("batch", [1, 7, 10**6])
+def test_batches_are_the_cells_in_order(n, d, batch):
+    X = np.random.default_rng(n).integers(-4, 5, (n, d))
+    batches = list(iter_cells(X, batch=batch))
+    whole = enumerate_cells(X)
+    assert [len(cells) for cells in batches[:-1]] == [batch] * (len(batches) - 1)
+    np.testing.assert_array_equal(np.concatenate([cells.packed for cells in batches]), whole.packed)
+
+
+def test_batches_take_no_more_memory_with_more_cells():
+    X = np.random.default_rng(0).standard_normal((40, 4))
+    tracemalloc.start()
+    count = sum(len(cells) for cells in iter_cells(X, batch=1000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == general_position(40, 5) and count * 5 > 3 * 10**5
+    assert peak < 12 * 2**20  # a block, a batch, and the search, whatever there is to come

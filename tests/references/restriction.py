@@ -1,4 +1,4 @@
-"""Exact enumeration of cells in any dimension by restriction to hyperplanes, without linear programs.
+"""Exact enumeration of cells in any dimension by restriction to hyperplanes: slow, and no part of the search.
 
 Every cell has a facet, and the facets that lie in a hyperplane H_k are the cells of the arrangement restricted to H_k.
 So the cells on a flat F are found from those on the hyperplanes of F: each of them lifts to its two sides. On a plane
