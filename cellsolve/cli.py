@@ -96,7 +96,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def cells(arguments: argparse.Namespace) -> int:
     """Count the cells of a table, or list them and write them to an npz file."""
-    from cellsolve.cells import count_cells, enumerate_cells
+    from cellsolve.cells import count_cells, write_cells
 
     table, features = _table(arguments)
     _refuse_unwritable(arguments.out)
@@ -105,11 +105,14 @@ def cells(arguments: argparse.Namespace) -> int:
         count = count_cells(X, fit_bias=fit_bias)
         print(count if arguments.count else f"{count} cells of {len(X)} rows, by {', '.join(features)}")
         return 0
-    arrangement = enumerate_cells(X, fit_bias=fit_bias, progress=True)
-    described = {"features": np.array(features), "fit_bias": np.array(fit_bias)}
-    with replacing(arguments.out) as draft, draft.open("wb") as file:
-        np.savez_compressed(file, packed=arrangement.packed, X=X, **described)  # type: ignore[arg-type]
-    print(f"{len(arrangement)} cells of {len(X)} rows, by {', '.join(features)}")
+    described = {"X": X, "features": np.array(features), "fit_bias": np.array(fit_bias)}
+    try:
+        count = write_cells(arguments.out, X, fit_bias=fit_bias, n_jobs=arguments.jobs, progress=True, beside=described)
+    except KeyboardInterrupt:
+        kept = f"what is done is in {arguments.out}.parts, and the same command goes on from there"
+        print(f"cellsolve cells: interrupted; {kept}", file=sys.stderr)
+        return 130
+    print(f"{count} cells of {len(X)} rows, by {', '.join(features)}")
     _name(arguments.out)
     return 0
 
@@ -291,7 +294,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--target", metavar="COLUMN", help="column to leave out, as in fit")
     command.add_argument("--no-bias", action="store_true", help="neurons without biases")
     command.add_argument("--count", action="store_true", help="print the number alone")
-    command.add_argument("--out", metavar="CELLS.npz", help="write the activation patterns, packed")
+    command.add_argument("--out", metavar="CELLS.npz", help="write the activation patterns, packed; goes on if stopped")
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="threads, -1 for all cores (default: 1)")
 
     command = add(certify, "MODEL", "DATA", target=True, features=False)
     _add_max_time(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,6 +22,7 @@ __all__ = [
     "enumerate_chambers",
     "iter_cells",
     "sample_cells",
+    "write_cells",
 ]
 
 
@@ -132,6 +134,45 @@ def iter_cells(X: ArrayLike, *, batch: int = 2**16, fit_bias: bool = True) -> It
             yield CellArrangement(lifted, packed)
 
     return batches()
+
+
+def write_cells(
+    path: str | Path,
+    X: ArrayLike,
+    *,
+    fit_bias: bool = True,
+    n_jobs: int | None = None,
+    progress: bool = False,
+    beside: dict[str, NDArray] | None = None,
+) -> int:
+    """Write all cells to an npz file, in parts: what a run that was killed has done, the next one does not do again.
+
+    Memory does not grow with the number of cells. Parts are kept in the folder ``path + ".parts"`` until the file is
+    whole, with all cells in it, none twice.
+
+    Parameters
+    ----------
+    path : path
+        The file; it holds `packed`, as `CellArrangement` has it and in the same order.
+    X, fit_bias, n_jobs, progress
+        As in `enumerate_cells`. Workers have to share the file system.
+    beside : dict of arrays, optional
+        What else goes into the file.
+
+    Returns
+    -------
+    int
+        The number of cells.
+
+    Raises
+    ------
+    ValueError
+        For X that is not a finite real matrix, and where the folder has parts of other points.
+    """
+    from cellsolve.cells.parts import write_parts
+
+    with _progress_bar(progress) as report:
+        return write_parts(path, lift(as_points(X), fit_bias), beside or {}, n_jobs, report)
 
 
 def enumerate_lifted(

@@ -1,0 +1,117 @@
+"""All cells written to a file, in parts that a run that was stopped leaves for the next one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from cellsolve.cells.sweep import Rows, Sweep
+from cellsolve.replacing import is_stream, replacing
+
+#: goes into the name of what parts are of: to be changed with their order or content
+FORMAT = 1
+
+
+def write_parts(
+    path: str | Path,
+    lifted: NDArray[np.float64],
+    beside: dict[str, NDArray],
+    n_jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the packed patterns of all cells of lifted points (n, D), and other arrays, to an npz file.
+
+    Parts are files in a folder of the name of `path` with ".parts" after it. A part has its name when it is whole, and
+    parts of the same points that are there are not made again; in the end they become the file, and the folder goes.
+
+    Parameters
+    ----------
+    path : path
+    lifted : array, shape (n, D)
+    beside : dict of arrays
+    n_jobs : int, optional
+        Workers, which share the file system.
+    progress : callable, optional
+        Called with the parts that are done, and how many there are.
+
+    Returns
+    -------
+    number of cells
+
+    Raises
+    ------
+    ValueError
+        Where the folder holds parts of other points.
+    """
+    if is_stream(path):
+        with tempfile.TemporaryDirectory() as folder:
+            return _write(Path(path), Path(folder), lifted, beside, n_jobs, progress)
+    folder = Path(f"{path}.parts")
+    folder.mkdir(exist_ok=True)
+    count = _write(Path(path), folder, lifted, beside, n_jobs, progress)
+    shutil.rmtree(folder)
+    return count
+
+
+def _write(
+    path: Path,
+    folder: Path,
+    lifted: NDArray[np.float64],
+    beside: dict[str, NDArray],
+    n_jobs: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    rows = Rows(lifted)
+    pieces = rows.pieces() if rows.count else [(0, 0)]
+    _refuse_others(folder, f"{FORMAT} {lifted.shape} {hashlib.sha256(lifted.tobytes()).hexdigest()} {pieces}")
+    parts = [folder / f"{k:05d}" for k in range(len(pieces))]
+    missing = [(piece, part) for piece, part in zip(pieces, parts, strict=True) if not part.exists()]
+    done = len(parts) - len(missing)
+    workers = Parallel(n_jobs=n_jobs if len(missing) > 1 else 1, prefer="threads", return_as="generator_unordered")
+    for _ in workers(delayed(_write_part)(rows, piece, part) for piece, part in missing):
+        done += 1
+        if progress is not None:
+            progress(done, len(parts))
+    width = (len(lifted) + 7) // 8
+    count = sum(part.stat().st_size for part in parts) // width
+    with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in beside.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+        with archive.open("packed.npy", "w", force_zip64=True) as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, width)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                with part.open("rb") as cells:
+                    shutil.copyfileobj(cells, file)
+    return count
+
+
+def _refuse_others(folder: Path, name: str) -> None:
+    """Write down what parts are of, or raise an error where that is something else."""
+    label = folder / "of"
+    if label.exists() and label.read_text() != name:
+        raise ValueError(f"{folder} holds parts of other points; remove it, or write to another file.")
+    if not label.exists():
+        with replacing(label) as draft:
+            draft.write_text(name)
+
+
+def _write_part(rows: Rows, piece: tuple[int, int], part: Path) -> None:
+    with replacing(part) as draft, draft.open("wb") as file:
+        if not rows.count:
+            file.write(bytes((rows.n + 7) // 8))
+        else:
+            for block in Sweep(rows, *piece):
+                file.write(rows.patterns_of(block).data)
+        file.flush()
+        os.fsync(file.fileno())  # before it has its name
