@@ -49,6 +49,18 @@ def outcomes(
     yield from parallel(delayed(work)(*task) for task in tasks)
 
 
+def shares_memory(n_jobs: int | None, prefer: str | None = None) -> bool:
+    """Whether the tasks of `outcomes` see the memory of this process."""
+    if n_jobs == 1:
+        return True
+    from joblib import effective_n_jobs
+    from joblib.parallel import get_active_backend
+
+    if n_jobs is None and effective_n_jobs(None) == 1:
+        return True
+    return getattr(get_active_backend(prefer=prefer)[0], "supports_sharedmem", False)
+
+
 def interruptibly(work: Callable[..., Any], tasks: Iterable[tuple]) -> Iterator[Any]:
     """Yield what work(*task) returns, done by another thread: Ctrl-C ends the wait for it at once, as no kernel would.
 

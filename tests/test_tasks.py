@@ -16,6 +16,7 @@ from joblib import parallel_config
 
 import cellsolve as cs
 from cellsolve import CellRegressorCV, Problem, api
+from cellsolve.cells import sweep
 from cellsolve.oracles import cones
 from cellsolve.oracles.cones import ConeOracle
 from cellsolve.tasks import Deadline, outcomes
@@ -85,12 +86,39 @@ def test_a_proof_is_the_same_everywhere(backend):
     _same_proof(oracle.price(alpha, problem.level), oracle.nodes)
 
 
+# -- cells --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(sweep, "LEAST_PIECE", 8)
+    monkeypatch.setattr(sweep, "LEAST_PER_ROW", 0)
+
+
+def _points():
+    X = np.random.default_rng(0).integers(-9, 10, (24, 3))  # not in general position
+    return X, np.concatenate([cells.packed for cells in cs.iter_cells(X)])
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "multiprocessing"], indirect=True)
+def test_cells_are_the_same_everywhere(backend, small_pieces):
+    X, alone = _points()
+    np.testing.assert_array_equal(cs.enumerate_cells(X).packed, alone)
+
+
+def test_cells_survive_the_death_of_a_worker(accident, small_pieces):
+    X, alone = _points()
+    np.testing.assert_array_equal(cs.enumerate_cells(X).packed, alone)
+    assert sorted(accident) == list(range(len(accident))) and len(accident) > 10
+    assert len(alone) == cs.count_cells(X)
+
+
 # -- proofs -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def accident(client, monkeypatch):
-    """Kill a worker when the first outcome of the first proof is in; return the numbers of its outcomes."""
+    """Kill a worker when the first outcome of the first proof, or of cells, is in; return the numbers of outcomes."""
     _alone()  # not among the proofs that are watched
     (address, pid), _ = client.run(os.getpid).items()
     numbers = []
@@ -110,6 +138,7 @@ def accident(client, monkeypatch):
             yield answer
 
     monkeypatch.setattr(cones, "outcomes", watched)
+    monkeypatch.setattr(sweep, "outcomes", watched)
     with parallel_config("dask"):
         yield numbers
     _wait_until(lambda: len(client.run(os.getpid)) == 2)

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from cellsolve.cells.sweep import Rows, Sweep
 from cellsolve.replacing import is_stream, replacing
+from cellsolve.tasks import outcomes
 
 #: goes into the name of what parts are of: to be changed with their order or content
 FORMAT = 1
@@ -76,8 +76,8 @@ def _write(
     parts = [folder / f"{k:05d}" for k in range(len(pieces))]
     missing = [(piece, part) for piece, part in zip(pieces, parts, strict=True) if not part.exists()]
     done = len(parts) - len(missing)
-    workers = Parallel(n_jobs=n_jobs if len(missing) > 1 else 1, prefer="threads", return_as="generator_unordered")
-    for _ in workers(delayed(_write_part)(rows, piece, part) for piece, part in missing):
+    tasks = ((rows, piece, part) for piece, part in missing)
+    for _ in outcomes(n_jobs if len(missing) > 1 else 1, _write_part, tasks, "threads"):
         done += 1
         if progress is not None:
             progress(done, len(parts))

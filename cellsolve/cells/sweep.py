@@ -33,8 +33,6 @@ from fractions import Fraction
 from math import comb
 
 import numpy as np
-from joblib import Parallel, delayed
-from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
 from cellsolve.cells.counting import general_position
@@ -43,6 +41,7 @@ from cellsolve.cells.flats import NEGLIGIBLE, UNIT, Exact, Flats
 from cellsolve.cells.line import half_cells
 from cellsolve.cells.predicates import integer_rows, parallel_classes
 from cellsolve.cells.sweep_kernels import Planes, Search, sweep
+from cellsolve.tasks import outcomes, shares_memory
 
 #: bytes that a search writes before it hands them over, at least a plane
 BLOCK = 2**20
@@ -50,8 +49,8 @@ BLOCK = 2**20
 SPARE = 64
 #: pieces that work is cut into: more than workers, so that none waits long, and enough to show progress
 PIECES = 64
-#: bytes of cells below which a piece is not worth its own search
-LEAST_PIECE = 2**23
+#: bytes of cells, and bytes for each row, below which a piece is not worth its own search
+LEAST_PIECE, LEAST_PER_ROW = 2**20, 2**13
 #: bytes that may be set aside for cells of data in general position, of which others need a part
 ROOM = 2**33
 
@@ -75,22 +74,19 @@ def all_cells(
     if not rows.count:  # one cell, in which nothing is active
         return np.zeros((1, (len(lifted) + 7) // 8), dtype=np.uint8)
     pieces = rows.pieces()
-    shared = getattr(get_active_backend(prefer="threads")[0], "supports_sharedmem", False)
-    room = 2 * sum(rows.most(*piece) for piece in pieces) * rows.width
-    out = np.empty(room if shared and room <= ROOM else 0, dtype=np.uint8)
-    at, tasks = 0, []
-    for piece in pieces:
-        end = at + 2 * rows.most(*piece) * rows.width
-        tasks.append(delayed(_piece)(rows, piece, out[at:end] if len(out) else None))
-        at = end
-    workers = Parallel(n_jobs=n_jobs if len(pieces) > 1 else 1, prefer="threads", return_as="generator")
-    found = []
-    for done, result in enumerate(workers(tasks)):
-        found.append(result)
+    n_jobs = n_jobs if len(pieces) > 1 else 1
+    sizes = [2 * rows.most(*piece) * rows.width for piece in pieces]
+    room = sum(sizes) if shares_memory(n_jobs, "threads") and sum(sizes) <= ROOM else 0
+    out = np.empty(room, dtype=np.uint8)
+    ends = np.cumsum(sizes).tolist()
+    places = [out[end - size : end] if room else None for end, size in zip(ends, sizes, strict=True)]
+    found: list = [None] * len(pieces)
+    tasks = ((rows, k, piece, place) for k, (piece, place) in enumerate(zip(pieces, places, strict=True)))
+    for done, (k, result) in enumerate(outcomes(n_jobs, _piece, tasks, "threads")):
+        found[k] = result
         if progress is not None:
             progress(done + 1, len(pieces))
-    packed = np.concatenate(found) if not len(out) else _closed_up(out, found, rows, pieces)
-    return rows.patterns_of(packed)
+    return rows.patterns_of(_closed_up(out, sizes, found, rows.width) if room else np.concatenate(found))
 
 
 def stream_cells(lifted: NDArray, batch: int) -> Iterator[NDArray[np.uint8]]:
@@ -114,24 +110,24 @@ def stream_cells(lifted: NDArray, batch: int) -> Iterator[NDArray[np.uint8]]:
         yield rows.patterns_of(np.concatenate(kept))
 
 
-def _piece(rows: Rows, piece: tuple[int, int], out: NDArray[np.uint8] | None) -> NDArray[np.uint8] | int:
-    """Return the cells of a piece, or write them to `out` and return how many bytes they are."""
+def _piece(
+    rows: Rows, k: int, piece: tuple[int, int], out: NDArray[np.uint8] | None
+) -> tuple[int, NDArray[np.uint8] | int]:
+    """Return k and the cells of a piece, or write them to `out` and return how many bytes they are."""
     search = Sweep(rows, *piece)
     if out is not None:
-        return search.fill(out)
-    return np.concatenate([np.zeros((0, rows.width), dtype=np.uint8), *(block.copy() for block in search)])
+        return k, search.fill(out)
+    return k, np.concatenate([np.zeros((0, rows.width), dtype=np.uint8), *(block.copy() for block in search)])
 
 
-def _closed_up(
-    out: NDArray[np.uint8], sizes: list[int], rows: Rows, pieces: list[tuple[int, int]]
-) -> NDArray[np.uint8]:
+def _closed_up(out: NDArray[np.uint8], sizes: list[int], filled: list[int], width: int) -> NDArray[np.uint8]:
     """Return the cells in `out` without the room that pieces did not need."""
     start = at = 0
-    for size, piece in zip(sizes, pieces, strict=True):
+    for size, used in zip(sizes, filled, strict=True):
         if at < start:
-            out[at : at + size] = out[start : start + size]
-        at, start = at + size, start + 2 * rows.most(*piece) * rows.width
-    cells = out[:at].reshape(-1, rows.width)
+            out[at : at + used] = out[start : start + used]
+        at, start = at + used, start + size
+    cells = out[:at].reshape(-1, width)
     return cells if at == len(out) else cells.copy()
 
 
@@ -182,9 +178,10 @@ class Rows:
     def pieces(self) -> list[tuple[int, int]]:
         """Cut the search by its first chosen row, from the last to the first, into pieces that are worth it."""
         whole = 2 * self.width * general_position(self.count, self.rank)
-        if self.rank <= 2 or whole < 2 * LEAST_PIECE:
+        least = max(LEAST_PIECE, LEAST_PER_ROW * self.count)
+        if self.rank <= 2 or whole < 2 * least:
             return [(0, self.count)]
-        share = max(LEAST_PIECE // self.width, general_position(self.count, self.rank) // PIECES) // 2
+        share = max(least, whole // PIECES) // (2 * self.width)
         pieces, highest, size = [], self.count, 0
         for i in range(self.count - 1, -1, -1):
             size += self.most(i, i + 1)

@@ -16,6 +16,7 @@ from cellsolve.cli import main
 @pytest.fixture
 def small_pieces(monkeypatch):
     monkeypatch.setattr(sweep, "LEAST_PIECE", 8)
+    monkeypatch.setattr(sweep, "LEAST_PER_ROW", 0)
     monkeypatch.setattr(sweep, "PIECES", 9)
 
 
@@ -83,7 +84,7 @@ def test_killed_and_started_again(tmp_path):
     np.savetxt(table, X, delimiter=",", header="a,b,c,d", comments="", fmt="%.17g")
     program = (
         "import sys, time; from cellsolve.cells import parts, sweep; from cellsolve.cli import main\n"
-        "sweep.LEAST_PIECE, write = 2**15, parts._write_part\n"
+        "sweep.LEAST_PIECE, sweep.LEAST_PER_ROW, write = 2**15, 0, parts._write_part\n"
         "parts._write_part = lambda *part: (write(*part), time.sleep(0.05))\n"
         "sys.exit(main(sys.argv[1:]))"
     )

@@ -173,6 +173,7 @@ def test_nothing_but_zeros():
 @pytest.fixture
 def small_pieces(monkeypatch):
     monkeypatch.setattr(sweep, "LEAST_PIECE", 8)
+    monkeypatch.setattr(sweep, "LEAST_PER_ROW", 0)
     monkeypatch.setattr(sweep, "PIECES", 9)
 
 
