@@ -40,6 +40,10 @@ class CellArrangement:
         Neurons strictly inside the cells, where they are known.
     complete : bool
         Whether these are all cells of the points.
+    total : int, optional
+        How many cells the points have, where some of them were sampled and all were counted.
+    draws : int, optional
+        How many neurons were drawn to find these.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class CellArrangement:
         facets: Facets | None = None,
         interior: NDArray[np.float64] | None = None,
         complete: bool = False,
+        total: int | None = None,
+        draws: int | None = None,
     ) -> None:
         width = (len(lifted) + 7) // 8
         if packed.ndim != 2 or packed.shape[1] != width or packed.dtype != np.uint8:
@@ -60,6 +66,8 @@ class CellArrangement:
         self.lifted = lifted
         self.packed = np.ascontiguousarray(packed)
         self.complete = complete
+        self.total = len(packed) if complete else total
+        self.draws = draws
         self._facets = facets
         self._neighbours: NDArray[np.int64] | None = None
         self._interior = interior
@@ -74,7 +82,7 @@ class CellArrangement:
 
     def __repr__(self) -> str:
         n, dimension = self.lifted.shape
-        which = "all" if self.complete else "some"
+        which = "all" if self.complete else "some" if self.total is None else f"of {self.total}"
         return f"CellArrangement({len(self)} cells, {which} of those of {n} points, D = {dimension})"
 
     def __iter__(self) -> Iterator[NDArray[np.bool_]]:
@@ -212,8 +220,14 @@ class CellArrangement:
             raise ValueError("places has a negative or a repeated entry; pass numpy.unique(places), from 0 up.")
         facets = None if self._facets is None else _take_rows(self._facets, places)
         interior = None if self._interior is None else self._interior[places]
-        complete = self.complete and len(places) == len(self)
-        return CellArrangement(self.lifted, self.packed[places], facets=facets, interior=interior, complete=complete)
+        return CellArrangement(
+            self.lifted,
+            self.packed[places],
+            facets=facets,
+            interior=interior,
+            complete=self.complete and len(places) == len(self),
+            total=self.total,
+        )
 
     @cached_property
     def _lookup(self) -> Lookup:

@@ -53,7 +53,7 @@ def _widest(lifted: NDArray, packed: NDArray[np.uint8], facets: Facets) -> NDArr
     """The neuron of each cell farthest from its facets, in floats and in coordinates where the points are white."""
     from scipy.optimize import nnls
 
-    white, to_neuron = _whiten(lifted)
+    white, to_neuron = whiten(lifted)
     indptr, indices = facets
     cell = np.repeat(np.arange(len(packed)), np.diff(indptr))
     active = (packed[cell, indices >> 3] >> (7 - (indices & 7))) & 1
@@ -72,19 +72,20 @@ def _widest(lifted: NDArray, packed: NDArray[np.uint8], facets: Facets) -> NDArr
         except RuntimeError:  # too many iterations: the exact check sends this cell to the exact construction
             continue
     with np.errstate(all="ignore"):  # what overflows fails the exact check
-        return _unit(widest @ to_neuron)
+        return unit(widest @ to_neuron)
 
 
-def _whiten(lifted: NDArray) -> tuple[NDArray, NDArray]:
-    """Rows of unit length with white directions, (n, r), and the map (r, D) that takes their neurons back."""
+def whiten(lifted: NDArray) -> tuple[NDArray, NDArray]:
+    """Return rows of unit length with white directions, (n, r), and the map (r, D) that takes their neurons back."""
     largest = np.abs(lifted).max(axis=0)
     scale = np.ldexp(1.0, np.clip(-np.frexp(largest)[1], -1022, 1022))
     basis, singular, directions = np.linalg.svd(lifted * scale, full_matrices=False)
     kept = singular > singular[0] * max(lifted.shape) * np.finfo(np.float64).eps
-    return _unit(basis[:, kept]), directions[kept] / singular[kept, None] * scale
+    return unit(basis[:, kept]), directions[kept] / singular[kept, None] * scale
 
 
-def _unit(neurons: NDArray) -> NDArray:
+def unit(neurons: NDArray) -> NDArray:
+    """Return rows as unit vectors; zeros stay."""
     largest = np.abs(neurons).max(axis=1, keepdims=True, initial=0.0)
     neurons = neurons / np.where(largest > 0, largest, 1.0)
     norm = np.linalg.norm(neurons, axis=1, keepdims=True)
@@ -124,7 +125,7 @@ def _round_inside(centre: list[int], lifted: NDArray, packed: NDArray[np.uint8])
     shrink = max(max(entry.bit_length() for entry in centre) - 900, 0)
     multiples = np.array([[float(entry * (2 * m + 1) >> shrink) for entry in centre] for m in range(_ROUNDINGS)])
     multiples /= np.ldexp(1.0, np.frexp(np.abs(multiples).max(axis=1, keepdims=True))[1])
-    candidates = np.concatenate([_unit(multiples), multiples])
+    candidates = np.concatenate([unit(multiples), multiples])
     inside = _strictly_inside(lifted, np.tile(packed, (len(candidates), 1)), candidates)
     if not inside.any():
         return np.full(lifted.shape[1], np.nan)

@@ -19,13 +19,16 @@ class Lookup:
 
     def __init__(self, packed: NDArray[np.uint8]) -> None:
         self.cells = _words(packed)
-        self.table = np.full(1 << (2 * len(packed)).bit_length(), -1, dtype=np.int64)
-        fill(self.cells, self.table)
+        self.table = np.full(
+            1 << (2 * len(packed)).bit_length(), -1, dtype=np.int32 if len(packed) < 2**31 else np.int64
+        )
+        self.none = np.zeros(self.cells.shape[1], dtype=np.uint64)
+        fill(self.cells, self.table, self.none)
 
     def find(self, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the places of patterns, -1 for those that are not there."""
         places = np.empty(len(packed), dtype=np.int64)
-        find(self.cells, self.table, _words(packed), places)
+        find(self.cells, self.table, _words(packed), self.none, places)
         return places
 
     def across(self, flips: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-JIT = {"nogil": True, "cache": True}
+from cellsolve.cells.flats import ENTRY, JIT
+
 #: odd constants of MurmurHash3's finalizer (Appleby, 2011)
 FIRST, SECOND = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 
@@ -37,10 +38,13 @@ def _place(cells, table, keys, k, flip):
     return np.int64(-1)
 
 
-@njit(**JIT)
-def fill(cells, table):
-    """Enter distinct cells (S, words) into a table of -1; its length is a power of two, more than S."""
-    none, mask = np.zeros(cells.shape[1], np.uint64), len(table) - 1
+@njit(**ENTRY)
+def fill(cells, table, none):
+    """Enter distinct cells (S, words) into a table of -1; its length is a power of two, more than S.
+
+    `none` (words,) are zeros: kernels allocate nothing.
+    """
+    mask = len(table) - 1
     for k in range(len(cells)):
         slot = _slot(cells, k, none, mask)
         while table[slot] >= 0:
@@ -48,15 +52,14 @@ def fill(cells, table):
         table[slot] = k
 
 
-@njit(**JIT)
-def find(cells, table, wanted, places):
+@njit(**ENTRY)
+def find(cells, table, wanted, none, places):
     """Fill in the places of wanted patterns, -1 where they are not there."""
-    none = np.zeros(cells.shape[1], np.uint64)
     for k in range(len(wanted)):
         places[k] = _place(cells, table, wanted, k, none)
 
 
-@njit(**JIT)
+@njit(**ENTRY)
 def count_across(cells, table, flips, counts):
     """Fill in how many of the flips (L, words) lead from each cell to another one."""
     for k in range(len(cells)):
@@ -64,7 +67,7 @@ def count_across(cells, table, flips, counts):
             counts[k] += _place(cells, table, cells, k, flips[line]) >= 0
 
 
-@njit(**JIT)
+@njit(**ENTRY)
 def list_across(cells, table, flips, lines, places):
     """Fill in, cell by cell, which flips lead to another one, and its place."""
     at = 0

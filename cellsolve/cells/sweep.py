@@ -15,9 +15,9 @@ position, and numbers 1 = M_1 << M_2 << .. The cell of S has
     side(b) = -sgn_{S - b}(b) at rows b of S,
     side(i_t), or its opposite, at rows that vanish with i_t and not before: there they are parallel to it, or opposite.
 
-Why: a cell with x_1 = 1 is a polyhedron, and has a unique point that is lowest in l_2; where it is unbounded below,
-the face at l_2 = M_2 has one lowest in l_3, and so on. That is the point of F_S, S being all rows that vanish there.
-Which of the cells around it have it as their lowest is the same question in fewer dimensions, and its answers are the
+Why: a cell with x_1 = 1 is a polyhedron, and has a unique point that is highest in l_2; where it is unbounded above,
+the face at l_2 = M_2 has one highest in l_3, and so on. That is the point of F_S, S being all rows that vanish there.
+Which of the cells around it have it as their highest is the same question in fewer dimensions, and its answers are the
 sets without broken circuits whose flat it is.
 
 The search goes down from i_1. Where r - 2 rows are chosen the flat is a plane; a walk around half of it, over the
@@ -29,8 +29,7 @@ sign takes more than the order of the walk and those of rows on flats, which `fl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fractions import Fraction
-from math import comb
+from math import comb, gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +49,7 @@ SPARE = 64
 #: pieces that work is cut into: more than workers, so that none waits long, and enough to show progress
 PIECES = 64
 #: bytes of cells, and bytes for each row, below which a piece is not worth its own search
-LEAST_PIECE, LEAST_PER_ROW = 2**20, 2**13
+LEAST_PIECE, LEAST_PER_ROW = 2**20, 2**14
 #: bytes that may be set aside for cells of data in general position, of which others need a part
 ROOM = 2**33
 
@@ -74,7 +73,6 @@ def all_cells(
     if not rows.count:  # one cell, in which nothing is active
         return np.zeros((1, (len(lifted) + 7) // 8), dtype=np.uint8)
     pieces = rows.pieces()
-    n_jobs = n_jobs if len(pieces) > 1 else 1
     sizes = [2 * rows.most(*piece) * rows.width for piece in pieces]
     room = sum(sizes) if shares_memory(n_jobs, "threads") and sum(sizes) <= ROOM else 0
     out = np.empty(room, dtype=np.uint8)
@@ -82,7 +80,8 @@ def all_cells(
     places = [out[end - size : end] if room else None for end, size in zip(ends, sizes, strict=True)]
     found: list = [None] * len(pieces)
     tasks = ((rows, k, piece, place) for k, (piece, place) in enumerate(zip(pieces, places, strict=True)))
-    for done, (k, result) in enumerate(outcomes(n_jobs, _piece, tasks, "threads")):
+    results = outcomes(n_jobs, _piece, tasks, "threads") if len(pieces) > 1 else (_piece(*task) for task in tasks)
+    for done, (k, result) in enumerate(results):
         found[k] = result
         if progress is not None:
             progress(done + 1, len(pieces))
@@ -207,16 +206,15 @@ class Rows:
 def _first_independent(rows: NDArray) -> list[int]:
     """Return the first rows that are independent of those before."""
     chosen: list[int] = []
-    echelon: list[list[Fraction]] = []
-    for k, row in enumerate(rows):
-        rest = [Fraction(int(x)) for x in row]
-        for pivot in echelon:
-            lead = next(c for c, x in enumerate(pivot) if x)
-            if rest[lead]:
-                factor = rest[lead] / pivot[lead]
-                rest = [x - factor * y for x, y in zip(rest, pivot, strict=True)]
-        if any(rest):
-            echelon.append(rest)
+    echelon: list[tuple[int, list[int]]] = []
+    for k, row in enumerate(rows.tolist()):
+        for lead, pivot in echelon:
+            if row[lead]:
+                up, down = pivot[lead], row[lead]
+                row = [x * up - y * down for x, y in zip(row, pivot, strict=True)]
+        if any(row):
+            divisor = gcd(*row)
+            echelon.append((next(c for c, x in enumerate(row) if x), [x // divisor for x in row]))
             chosen.append(k)
             if len(chosen) == rows.shape[1]:
                 break
@@ -224,22 +222,23 @@ def _first_independent(rows: NDArray) -> list[int]:
 
 
 def _adjugate(matrix: NDArray) -> tuple[NDArray, int]:
-    """Return determinant times inverse of a matrix of integers, in integers, and the determinant."""
-    r, determinant = len(matrix), Fraction(1)
-    work = [[Fraction(int(x)) for x in row] + [Fraction(int(i == j)) for j in range(r)] for i, row in enumerate(matrix)]
+    """Return determinant times inverse of a matrix of integers, in integers, and the determinant.
+
+    Elimination without fractions (Bareiss, 1968), of all other rows in each step.
+    """
+    r, before, sign = len(matrix), 1, 1
+    work = [[int(x) for x in row] + [int(i == j) for j in range(r)] for i, row in enumerate(matrix)]
     for p in range(r):
         at = next(i for i in range(p, r) if work[i][p])
         if at != p:
-            work[p], work[at], determinant = work[at], work[p], -determinant
-        pivot = work[p][p]
-        determinant *= pivot
-        work[p] = [x / pivot for x in work[p]]
+            work[p], work[at], sign = work[at], work[p], -sign
+        pivot, row = work[p][p], work[p]
         for i in range(r):
-            if i != p and work[i][p]:
+            if i != p:
                 factor = work[i][p]
-                work[i] = [x - factor * y for x, y in zip(work[i], work[p], strict=True)]
-    adjugate = np.array([[int(x * determinant) for x in row[r:]] for row in work], dtype=object)
-    return adjugate, int(determinant)
+                work[i] = [(pivot * x - factor * y) // before for x, y in zip(work[i], row, strict=True)]
+        before = pivot
+    return sign * np.array([row[r:] for row in work], dtype=object), sign * before
 
 
 def _scaled(coordinates: NDArray) -> tuple[NDArray, NDArray]:

@@ -88,6 +88,20 @@ def test_degenerate_points_agree_with_linear_programs(X):
     assert_same_cells(np.array(X, dtype=float), fit_bias=False)
 
 
+@pytest.mark.parametrize("seed", range(300))
+def test_same_cells_as_linear_programs(seed):
+    """Two of three are degenerate: small integers, and few directions in space."""
+    rng = np.random.default_rng(seed)
+    d = int(rng.integers(1, 5))
+    n = int(rng.integers(2, {1: 15, 2: 12, 3: 9, 4: 8}[d]))
+    X = rng.integers(-2, 3, (n, d)).astype(float)
+    if seed % 3 == 1:
+        X = rng.integers(-2, 3, (n, 2)) @ rng.integers(-2, 3, (2, d)).astype(float)
+    if seed % 3 == 2:
+        X = rng.standard_normal((n, d))
+    assert_same_cells(X, fit_bias=seed % 2 == 0)
+
+
 def test_zero_and_antiparallel_rows():
     X = np.array([[0.0, 0.0], [1.0, 2.0], [-0.5, -1.0], [0.0, 0.0], [3.0, 0.0]])
     cells = enumerate_cells(X, fit_bias=False)
