@@ -22,14 +22,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cellsolve.cells.exact_rows import ExactRows
+from cellsolve.cells.jit import JIT
 from cellsolve.cells.residues import det_sign_anywhere, packed_moduli, space_size
 
-#: Kernels allocate nothing, so numba need not count references: counting took half of the time.
-ENTRY = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
-#: of kernels that only kernels call
-JIT = {**ENTRY, "no_cpython_wrapper": True}
-#: of those called for each plane: to pass their arrays would take as long as what they do
-HOT = {**JIT, "forceinline": True}
 #: unit roundoff
 UNIT = 2.0**-53
 #: bound on the errors of a blind flat: more than any entry, and its square is finite

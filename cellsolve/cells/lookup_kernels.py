@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cellsolve.cells.flats import ENTRY, JIT
+from cellsolve.cells.jit import ENTRY, JIT
 
 #: odd constants of MurmurHash3's finalizer (Appleby, 2011)
 FIRST, SECOND = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)

@@ -19,6 +19,8 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 from numpy.typing import NDArray
 
+from cellsolve.cells.jit import ENTRY, JIT
+
 #: primes lie below this, so that (a b - c d) / 2^32 is below p again
 PRIMES_BELOW = 2**30
 
@@ -93,7 +95,7 @@ def _cross(a, b, c, d, p, inverse):
     return _shrunk(np.int64(a) * np.int64(b) - np.int64(c) * np.int64(d), np.int64(p), np.int64(inverse))
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def reduce(rows, pivot, start, level, weights, moduli, reduced, reduced_weights):
     """Reduce rows modulo one more row: the next level of a depth-first search.
 
@@ -139,7 +141,7 @@ def _leading(rows, pivot, level):
     return level
 
 
-@njit(inline="always")
+@njit(**JIT)
 def _reduce(rows, pivot, start, level, weights, primes, inverses, reduced, reduced_weights):
     """`reduce` with the pivot entry in the column that the first prime takes."""
     n, r, k = rows.shape
@@ -161,7 +163,7 @@ def _reduce(rows, pivot, start, level, weights, primes, inverses, reduced, reduc
                     reduced[i, s, q] = _cross(a, b, c, d, primes[q], inverses[q])
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def invert(weights, moduli, factor):
     """Fill factor (k,) with what determinants of rows with these weights are multiplied by (Fermat); 0 where p divides.
 
@@ -180,7 +182,7 @@ def invert(weights, moduli, factor):
         factor[q] = _shrunk(np.int64(factor[q]), np.int64(moduli.primes[q]), np.int64(moduli.inverses[q]))
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def pair_sign(rows, a, b, level, factor, moduli, space):
     """Return the exact sign of the determinant of r - 2 rows and two more, reduced by them.
 
@@ -233,7 +235,7 @@ def det_space(residues: NDArray) -> tuple[NDArray[np.int32], ...]:
     return tuple(np.ones(shape, dtype=np.int32) for shape in ((r, r, k), (r, r, k), (2, k), (2, k), (k,), (k,)))
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def det_sign(residues, moduli, chosen, space):
     """Return the exact sign, 1, 0 or -1, of the determinant of r rows.
 

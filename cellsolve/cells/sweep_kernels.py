@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cellsolve.cells.flats import ENTRY, HOT, JIT, KNOWN, leading, restrict
+from cellsolve.cells.flats import KNOWN, leading, restrict
+from cellsolve.cells.jit import ENTRY, HOT, JIT
 from cellsolve.cells.walks import (
     LANES,
     bits_of,
@@ -181,7 +182,7 @@ def _copy(flats, t, m, to):
     flats.sign[to, t], flats.blind[to, t] = flats.sign[t, t], flats.blind[t, t]
 
 
-@njit(**HOT)
+@njit(inline="always")
 def _plane(exact, flats, search, planes, t, n, i, lane, roundoff, mask, bit, words, tabled):
     """Prepare the plane of the chosen rows and row i; return whether it is one, not a broken circuit."""
     chosen, have = search.chosen, search.vanished[t]

@@ -14,7 +14,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from cellsolve.cells.flats import BLIND, HOT, JIT, KNOWN, NEGLIGIBLE, SLACK, exact_sign, growth, leading, settled
+from cellsolve.cells.flats import BLIND, KNOWN, NEGLIGIBLE, SLACK, exact_sign, growth, leading, settled
+from cellsolve.cells.jit import HOT, JIT
 
 #: planes that are sorted at once
 LANES = 8
