@@ -34,6 +34,7 @@ _PUBLIC = {
     "iter_cells": "cellsolve.cells",
     "count_cells": "cellsolve.cells",
     "sample_cells": "cellsolve.cells",
+    "write_cells": "cellsolve.cells",
     "cell_features": "cellsolve.features",
     "relu_features": "cellsolve.features",
     "CellRegressor": "cellsolve.estimators",

@@ -82,8 +82,11 @@ class CellArrangement:
 
     def __repr__(self) -> str:
         n, dimension = self.lifted.shape
-        which = "all" if self.complete else "some" if self.total is None else f"of {self.total}"
-        return f"CellArrangement({len(self)} cells, {which} of those of {n} points, D = {dimension})"
+        if self.complete or self.total is None:
+            cells = f"{len(self)} cells, {'all' if self.complete else 'some'} of those"
+        else:
+            cells = f"{len(self)} of the {self.total} cells"
+        return f"CellArrangement({cells} of {n} points, D = {dimension})"
 
     def __iter__(self) -> Iterator[NDArray[np.bool_]]:
         step = max(1, _CHUNK // self.n_points)
