@@ -9,14 +9,21 @@ from cellsolve.data import Array
 from cellsolve.doubles import add, add_product, two_product, two_sum
 
 
-def network_on_line(neurons: Array, weights: Array, order: np.ndarray, ordered: Array) -> Array:
-    """Return sum_k weights_k relu(a_k x + b_k), (n, m), for neurons (K, 2), weights (K, m) and points x (n,).
+def network_on_line(
+    neurons: Array,
+    weights: Array,
+    order: np.ndarray,
+    ordered: Array,
+    linear: Array | None = None,
+    offset: Array | None = None,
+) -> Array:
+    """Return sum_k weights_k relu(a_k x + b_k) + linear x + offset, (n, m), for points x (n,).
 
-    `ordered` are the points in order, x[order]. Sums are of two floats each: many steep kinks that cancel, as those of
-    an interpolant do, cost no digits.
+    `neurons` are (K, 2), `weights` (K, m), `linear` and `offset` (m,), and `ordered` the points in order, x[order].
+    Sums are of two floats each: many steep kinks that cancel, as those of an interpolant do, cost no digits.
     """
     values, low, result = np.empty((3, len(order), weights.shape[1]))
-    a, b = neurons.T
+    a = neurons[:, 0]
     for facing in (1.0, -1.0):
         here, kinks = np.empty(len(a), dtype=np.int64), np.empty(len(a))
         count, rises, falls = _facing(facing, neurons, here, kinks)
@@ -26,19 +33,24 @@ def network_on_line(neurons: Array, weights: Array, order: np.ndarray, ordered: 
         elif not rises:
             here = here[np.argsort(kinks[:count], kind="stable")]
         _walk(facing, neurons, weights, here, ordered, values, low)
-    _put(values, low, order, result)
-    flat = a == 0
-    if flat.any():
-        result += np.maximum(b[flat], 0.0) @ weights[flat]
+    nothing = np.zeros(weights.shape[1])
+    linear, offset = (nothing if free is None else np.ascontiguousarray(free).ravel() for free in (linear, offset))
+    _put(values, low, neurons, weights, linear, offset, order, ordered, result)
     return result
 
 
 @njit(cache=True, nogil=True)
-def _put(values, low, order, result):
-    """Fill result (n, m) with values + low, which are in order."""
-    for i in range(len(order)):
-        for j in range(values.shape[1]):
-            result[order[i], j] = values[i, j] + low[i, j]
+def _put(values, low, neurons, weights, linear, offset, order, ordered, result):
+    """Fill result (n, m) with values + low, which are in order, and what has no kink, rounded once."""
+    for j in range(values.shape[1]):
+        c, c_low = offset[j], 0.0
+        for k in range(len(neurons)):
+            if neurons[k, 0] == 0.0 and neurons[k, 1] > 0.0:
+                c, c_low = add_product(c, c_low, neurons[k, 1], 0.0, weights[k, j], 0.0)
+        for i in range(len(order)):
+            f, f_low = add(values[i, j], low[i, j], c, c_low)
+            f, f_low = add_product(f, f_low, linear[j], 0.0, ordered[i], 0.0)
+            result[order[i], j] = f + f_low
 
 
 @njit(cache=True, nogil=True)

@@ -110,13 +110,28 @@ class SparseMeasure:
         return self.values(self._points(X))
 
     def values(self, points: Array, order: tuple[np.ndarray, Array] | None = None) -> Array:
-        """Return f at `points` (n, d), for callers that know them; of one input, `order` and the points in order."""
-        result = self._neurons_at(points, order)
-        if self.offset is not None:
-            result = result + self.offset
-        if self.linear is not None:
-            result = result + points @ self.linear
-        return result
+        """Return f at `points` (n, d), for callers that know them; of one input, `order` and the points in order.
+
+        Of one input sums are of two floats each where there are many neurons, or digits cancel.
+        """
+        on_line = self.n_features == 1 and self.fit_bias
+        if not on_line or points.size * self.n_neurons <= LARGE:
+            lifted = lift(points, self.fit_bias)
+            result = np.maximum(lifted @ self.neurons.T, 0.0) @ self.weights
+            if self.offset is not None:
+                result = result + self.offset
+            if self.linear is not None:
+                result = result + points @ self.linear
+            if not on_line or self._terms(lifted) <= CANCELS * np.abs(result).max(initial=0.0):
+                return result
+        from cellsolve.kinks import network_on_line  # numba is not light
+
+        weights = self.weights.reshape(self.n_neurons, self.n_outputs)
+        if order is None:
+            order = sorting(points[:, 0])
+        offset = None if self.offset is None else np.atleast_1d(self.offset)
+        result = network_on_line(self.neurons, weights, *order, self.linear, offset)
+        return result.reshape(len(points), *self.weights.shape[1:])
 
     def norm(self, penalty: str | Potential = "variation", X: ArrayLike | None = None) -> float:
         """Return sum_k ||c_k|| w(theta_k); `X` is needed by potentials that depend on the data."""
@@ -312,27 +327,13 @@ class SparseMeasure:
             raise ValueError(f"X has {points.shape[1]} features; this measure was made for {self.n_features}.")
         return points
 
-    def _neurons_at(self, points: Array, order: tuple[np.ndarray, Array] | None) -> Array:
-        """Return the sum of the neurons; of one input in sorted order where there are many, or digits cancel."""
-        on_line = self.n_features == 1 and self.fit_bias
-        if not on_line or points.size * self.n_neurons <= LARGE:
-            lifted = lift(points, self.fit_bias)
-            result = np.maximum(lifted @ self.neurons.T, 0.0) @ self.weights
-            size = np.abs(result).max(initial=0.0)
-            if not on_line or self._terms(lifted) <= CANCELS * size:
-                return result
-        from cellsolve.kinks import network_on_line  # numba is not light
-
-        weights = self.weights.reshape(self.n_neurons, self.n_outputs)
-        if order is None:
-            order = sorting(points[:, 0])
-        result = network_on_line(self.neurons, weights, *order)
-        return result.reshape(len(points), *self.weights.shape[1:])
-
     def _terms(self, lifted: Array) -> float:
         """Return how large the terms are, at most, that the values of the network are sums of."""
-        largest = np.abs(self.neurons) @ np.abs(lifted).max(axis=0, initial=0.0)
-        return float(largest @ self._sizes())
+        largest = np.abs(lifted).max(axis=0, initial=0.0)
+        free = 0.0 if self.offset is None else np.abs(self.offset).max(initial=0.0)
+        if self.linear is not None:
+            free += (largest[: self.n_features] @ np.abs(self.linear)).max(initial=0.0)
+        return float(np.abs(self.neurons) @ largest @ self._sizes() + free)
 
     def _sizes(self) -> Array:
         return np.abs(self.weights) if self.weights.ndim == 1 else lengths(self.weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -166,3 +167,29 @@ def test_neurons_whose_squares_float64_cannot_hold(unit, m):
     np.testing.assert_allclose(same.merge().predict(X), plain.predict(X), rtol=1e-12)
     for part, expected in zip(same.balanced(), plain.balanced(), strict=True):
         np.testing.assert_allclose(part, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("outputs", [None, 2])
+@pytest.mark.parametrize("copies", [1, 3000])  # few points, and so many that a walk is quicker
+def test_values_of_one_input_far_from_zero_are_right_to_rounding(outputs, copies):
+    """Neurons, those without a kink, the line and the constant cancel, and are rounded once."""
+    rng = np.random.default_rng(0)
+    x = 1e9 + rng.uniform(0, 1, 40)
+    shape = () if outputs is None else (outputs,)
+    kinks, weights = rng.choice(x, 30), rng.standard_normal((30, *shape))
+    neurons = np.vstack([np.column_stack([np.ones(30), -kinks]), [[0.0, 3.0], [0.0, -1.0], [1.0, 5.0]]])
+    weights = np.concatenate([weights, 1e3 * rng.standard_normal((3, *shape))])
+    linear = -weights[-1:]  # what the last neuron is at these points, but for a constant
+    offset = -np.asarray(3 * weights[30] + 5 * weights[-1]) + 0.1
+    measure = cs.SparseMeasure(neurons, weights, offset=offset if shape else float(offset), linear=linear)
+
+    def exactly(at, c, b0, a0):
+        terms = (
+            Fraction(w) * max(Fraction(a) * Fraction(at) + Fraction(b), Fraction(0)) for (a, b), w in zip(neurons, c)
+        )
+        return float(sum(terms) + Fraction(b0) + Fraction(a0) * Fraction(at))
+
+    values = measure.predict(np.tile(x, copies))[:40].reshape(40, -1)
+    columns = weights.reshape(33, -1).T, offset.reshape(-1), linear.reshape(-1)
+    expected = np.array([[exactly(at, c, b0, a0) for c, b0, a0 in zip(*columns)] for at in x])
+    np.testing.assert_allclose(values, expected, rtol=1e-15, atol=1e-15)
