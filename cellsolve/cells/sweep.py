@@ -248,7 +248,7 @@ def _scaled(coordinates: NDArray) -> tuple[NDArray, NDArray]:
         power = 1 << max(abs(x) for x in row).bit_length()
         for p, x in enumerate(row):
             value = x / power
-            z[p, k] = value if value or not x else np.copysign(errors[k], x)
+            z[p, k] = value if value or not x else errors[k] * (1 if x > 0 else -1)
     return z, errors
 
 

@@ -19,8 +19,9 @@ from cellsolve.cells.jit import HOT, JIT
 
 #: planes that are sorted at once
 LANES = 8
-#: key of a row that is not crossed, and the least size of one: subnormal numbers are slow
-FAR, TINY = 1e300, 1e-250
+#: key of a row that is not crossed, and the largest and the least size of others: infinity has no room for an index,
+#: and subnormal numbers are slow
+FAR, LARGEST, TINY = 1e300, 1e299, 1e-250
 
 
 @intrinsic
@@ -217,8 +218,9 @@ def keys_of(U, V, n, keys, lane, mask, bit, state, words):
     for k in range(n):
         crossed += V[k] != 0.0
         key = U[k] / V[k]
-        key = FAR if V[k] == 0.0 else key
         key = key if abs(key) > TINY else TINY
+        key = key if abs(key) < LARGEST else np.copysign(LARGEST, key)
+        key = FAR if V[k] == 0.0 else key
         keys[k, lane] = float_of((bits_of(key) & ~mask) | k)
     for w in range(words):
         bits = np.uint64(0)

@@ -108,6 +108,24 @@ def test_nearly_degenerate_clouds(noise, d):
     np.testing.assert_array_equal(in_order(cells).packed, enumerate_by_restriction(cells.lifted)[0])
 
 
+@pytest.mark.parametrize("decades", [20, 100, 250, 300])
+@pytest.mark.parametrize("seed", range(10))
+def test_entries_of_all_sizes(decades, seed):
+    """Ratios of coordinates do not fit into floats."""
+    rng = np.random.default_rng(seed)
+    n, D = int(rng.integers(5, 10)), int(rng.integers(3, 5))
+    sizes = 10.0 ** rng.integers(-decades // 2, decades // 2 + 1, (n, D) if seed % 2 else (n, 1))
+    X = rng.integers(-2, 3, (n, D)) * (rng.random((n, D)) < 0.7) * sizes
+    cells = enumerate_lifted(X)
+    np.testing.assert_array_equal(in_order(cells).packed, enumerate_by_restriction(X)[0])
+
+
+def test_a_row_that_is_met_beyond_all_floats():
+    X = [[1e-300, 0, 0, 0], [-2, 2, -2, 2], [2, 0, 2, 0], [-2, -2, 2, 0], [2, 1, 1, 2], [2, -2, -2, 1]]
+    cells = enumerate_lifted(np.array(X, dtype=float))
+    assert len(np.unique(cells.packed, axis=0)) == len(cells) == 52
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_pieces_and_blocks_are_the_whole(seed):
     X = np.column_stack([np.random.default_rng(seed).integers(-3, 4, (14, 3)), np.ones(14)]).astype(float)
