@@ -74,10 +74,9 @@ def all_cells(
         return np.zeros((1, (len(lifted) + 7) // 8), dtype=np.uint8)
     pieces = rows.pieces()
     sizes = [2 * rows.most(*piece) * rows.width for piece in pieces]
-    room = sum(sizes) if shares_memory(n_jobs, "threads") and sum(sizes) <= ROOM else 0
-    out = np.empty(room, dtype=np.uint8)
+    out = _room(sum(sizes) if shares_memory(n_jobs, "threads") else 0)
     ends = np.cumsum(sizes).tolist()
-    places = [out[end - size : end] if room else None for end, size in zip(ends, sizes, strict=True)]
+    places = [out[end - size : end] if len(out) else None for end, size in zip(ends, sizes, strict=True)]
     found: list = [None] * len(pieces)
     tasks = ((rows, k, piece, place) for k, (piece, place) in enumerate(zip(pieces, places, strict=True)))
     results = outcomes(n_jobs, _piece, tasks, "threads") if len(pieces) > 1 else (_piece(*task) for task in tasks)
@@ -85,7 +84,15 @@ def all_cells(
         found[k] = result
         if progress is not None:
             progress(done + 1, len(pieces))
-    return rows.patterns_of(_closed_up(out, sizes, found, rows.width) if room else np.concatenate(found))
+    return rows.patterns_of(_closed_up(out, sizes, found, rows.width) if len(out) else np.concatenate(found))
+
+
+def _room(size: int) -> NDArray[np.uint8]:
+    """Return so many bytes, or none where that is too much to set aside. What is not written takes no memory."""
+    try:
+        return np.empty(size if size <= ROOM else 0, dtype=np.uint8)
+    except MemoryError:
+        return np.empty(0, dtype=np.uint8)
 
 
 def stream_cells(lifted: NDArray, batch: int) -> Iterator[NDArray[np.uint8]]:
