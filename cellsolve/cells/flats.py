@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from cellsolve.cells.exact_rows import ExactRows
 from cellsolve.cells.jit import JIT
-from cellsolve.cells.residues import det_sign_anywhere, packed_moduli, space_size
+from cellsolve.cells.residues import det_sign_anywhere, packed_moduli, packed_space
 
 #: unit roundoff
 UNIT = 2.0**-53
@@ -42,8 +42,8 @@ class Exact(NamedTuple):
 
     Attributes
     ----------
-    residues, moduli, space
-        As `residues.det_sign` has them, in one array each.
+    residues, moduli, space, counts
+        What `residues.det_sign` takes, packed.
     rows, first : (r,) int64
         Space for the rows.
     det_sign : function
@@ -53,6 +53,7 @@ class Exact(NamedTuple):
     residues: NDArray[np.int32]
     moduli: NDArray[np.int32]
     space: NDArray[np.int32]
+    counts: NDArray[np.int64]
     rows: NDArray[np.int64]
     first: NDArray[np.int64]
     det_sign: Callable
@@ -60,9 +61,9 @@ class Exact(NamedTuple):
     @classmethod
     def of(cls, rows: ExactRows) -> Exact:
         """Return what exact signs of these rows take; for one thread."""
-        _, r, k = rows.residues.shape
+        r = rows.residues.shape[1]
         return cls(
-            rows.residues, packed_moduli(rows.moduli), np.ones(space_size(r, k), np.int32),
+            rows.residues, packed_moduli(rows.moduli), *packed_space(rows.residues),
             np.zeros(r, np.int64), np.zeros(max(r, 3) + 1, np.int64), det_sign_anywhere(),
         )  # fmt: skip
 
@@ -88,10 +89,18 @@ def exact_sign(exact, chosen, t, skip, last, first, p, k):
     if last >= 0:
         rows[at] = last
         at += 1
-    for s in range(len(rows) - at):
-        rows[at + s] = k if s == p else first[s]
     n, r, primes = exact.residues.shape
-    return exact.det_sign(exact.residues.ctypes, exact.moduli.ctypes, exact.space.ctypes, rows.ctypes, n, r, primes)
+    m, sign = r - at, 1
+    for s in range(m):
+        if s != p:
+            rows[at] = first[s]
+            at += 1
+    if p >= 0:  # k comes last, so that the rows before stay the same from one k to the next
+        rows[at] = k
+        sign = 1 if (m - 1 - p) % 2 == 0 else -1
+    return sign * exact.det_sign(
+        exact.residues.ctypes, exact.moduli.ctypes, exact.space.ctypes, exact.counts.ctypes, rows.ctypes, n, r, primes
+    )
 
 
 class Flats(NamedTuple):
@@ -179,8 +188,9 @@ def restrict(exact, flats, t, b, m, i, chosen, roundoff, to):
     if blind:
         for k in range(n):
             error[k] = size[k] = 0.0
-            gone = k == i or leading(z, m, k) < 0
-            for p in range(m - 1):
+        for p in range(m - 1):
+            for k in range(n):
+                gone = k == i or leading(z, m, k) < 0
                 child[p, k] = 0.0 if gone else sign * exact_sign(exact, chosen, t, skip, i, first, p, k)
                 if child[p, k] != 0.0:
                     error[k], size[k] = BLIND, 1.0
@@ -213,12 +223,9 @@ def restrict(exact, flats, t, b, m, i, chosen, roundoff, to):
             unsure |= abs(child[p, k]) <= error[k]
     if not unsure:
         return
-    for k in range(n):
-        if error[k] == 0.0:
-            continue
-        vanishes = True
-        for p in range(m - 1):
-            if abs(child[p, k]) <= error[k]:
+    for p in range(m - 1):
+        for k in range(n):
+            if error[k] > 0.0 and abs(child[p, k]) <= error[k]:
                 if p < q:
                     zero = z[p, k] == 0.0 and (z[p, i] == 0.0 or z[q, k] == 0.0)
                 else:
@@ -226,8 +233,8 @@ def restrict(exact, flats, t, b, m, i, chosen, roundoff, to):
                 known = 0 if zero else sign * exact_sign(exact, chosen, t, skip, i, first, p, k)
                 child[p, k] = settled(child[p, k], error[k], known)
                 size[k] = max(size[k], abs(child[p, k]))
-            vanishes &= child[p, k] == 0.0
-        if vanishes:
+    for k in range(n):
+        if leading(child, m - 1, k) < 0:
             error[k] = size[k] = 0.0
 
 

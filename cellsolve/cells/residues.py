@@ -229,15 +229,49 @@ def _sign(x, primes, inverses, radices):
     return sign
 
 
-def det_space(residues: NDArray) -> tuple[NDArray[np.int32], ...]:
+class Space(NamedTuple):
+    """What `det_sign` works in, and what it remembers of the call before; one for each thread.
+
+    Attributes
+    ----------
+    levels : array of int32, shape (r - 2, r, k)
+        The first r - 2 rows, each reduced by those before.
+    pairs : array of int32, shape (n, 2, k)
+        Rows reduced by all of them, where `made` says so.
+    even, odd : arrays of int32, shape (2, r, k)
+    weights, more : arrays of int32, shape (2, k)
+    factor, rest : arrays of int32, shape (k,)
+    known : array of int64, shape (r + 1,)
+        How often the first rows have changed, and then which they are.
+    made : array of int64, shape (n,)
+        The count at which a row was reduced last.
+    """
+
+    levels: NDArray[np.int32]
+    pairs: NDArray[np.int32]
+    even: NDArray[np.int32]
+    odd: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    more: NDArray[np.int32]
+    factor: NDArray[np.int32]
+    rest: NDArray[np.int32]
+    known: NDArray[np.int64]
+    made: NDArray[np.int64]
+
+
+def det_space(residues: NDArray) -> Space:
     """Return the space that `det_sign` works in."""
-    _, r, k = residues.shape
-    return tuple(np.ones(shape, dtype=np.int32) for shape in ((r, r, k), (r, r, k), (2, k), (2, k), (k,), (k,)))
+    n, r, k = residues.shape
+    shapes = (max(r - 2, 0), r, k), (n, 2, k), (2, r, k), (2, r, k), (2, k), (2, k), (k,), (k,)
+    return Space(*(np.ones(shape, np.int32) for shape in shapes), np.zeros(r + 1, np.int64), np.zeros(n, np.int64))
 
 
 @njit(**ENTRY)
 def det_sign(residues, moduli, chosen, space):
     """Return the exact sign, 1, 0 or -1, of the determinant of r rows.
+
+    It takes a fraction of the time where the first r - 2 rows are those of the call before, and less where the others
+    were there since these came.
 
     Parameters
     ----------
@@ -246,29 +280,80 @@ def det_sign(residues, moduli, chosen, space):
     moduli : Moduli
     chosen : array of int, shape (r,)
         Indices of rows.
-    space : tuple
-        From `det_space`; one for each thread.
+    space : Space
+        From `det_space`.
     """
     _, r, k = residues.shape
-    rows, reduced, weights, reduced_weights, factor, rest = space
     if r == 0:
         return 1
-    for i in range(r):
-        for s in range(r):
-            for q in range(k):
-                rows[i, s, q] = residues[chosen[i], s, q]
     if r == 1:
+        rest = space.rest
         for q in range(k):
-            rest[q] = _shrunk(np.int64(rows[0, 0, q]), np.int64(moduli.primes[q]), np.int64(moduli.inverses[q]))
+            row = residues[chosen[0], 0, q]
+            rest[q] = _shrunk(np.int64(row), np.int64(moduli.primes[q]), np.int64(moduli.inverses[q]))
         return _sign(rest, moduli.primes, moduli.inverses, moduli.radices)
+    known, same = space.known, space.known[0] > 0
+    for level in range(r - 2):
+        same &= known[level + 1] == chosen[level]
+    if not same:
+        _begin(residues, moduli, chosen, space)
+    a, b = chosen[r - 2], chosen[r - 1]
+    _make(residues, moduli, a, space)
+    _make(residues, moduli, b, space)
+    return pair_sign(space.pairs, a, b, 0, space.factor, moduli, space.rest)
+
+
+@njit(**JIT)
+def _begin(residues, moduli, chosen, space):
+    """Reduce the first r - 2 rows by each other."""
+    _, r, k = residues.shape
+    weights, more = space.weights, space.more
+    space.known[0] += 1
     for q in range(k):
         weights[0, q] = weights[1, q] = moduli.one[q]
     for level in range(r - 2):
-        reduce(rows, level, level + 1, level, weights, moduli, reduced, reduced_weights)
-        rows, reduced = reduced, rows
-        weights, reduced_weights = reduced_weights, weights
-    invert(weights, moduli, factor)
-    return pair_sign(rows, r - 2, r - 1, r - 2, factor, moduli, rest)
+        space.known[level + 1] = chosen[level]
+        _reduced(residues, moduli, chosen[level], level, space, more)
+        rows = space.even
+        for s in range(level, r):
+            for q in range(k):
+                space.levels[level, s, q] = rows[0, s, q] = rows[1, s, q]
+        reduce(rows, 0, 2, level, weights, moduli, space.odd, more)
+        weights, more = more, weights
+    invert(weights, moduli, space.factor)
+
+
+@njit(**JIT)
+def _make(residues, moduli, row, space):
+    """Fill in the pair of a row, if that is not done."""
+    if space.made[row] == space.known[0]:
+        return
+    space.made[row] = space.known[0]
+    _, r, k = residues.shape
+    _reduced(residues, moduli, row, r - 2, space, space.more)
+    for s in range(2):
+        for q in range(k):
+            space.pairs[row, s, q] = space.even[1, r - 2 + s, q]
+
+
+@njit(**JIT)
+def _reduced(residues, moduli, row, levels, space, unused):
+    """Put a row, reduced by so many levels, in the second row of space.even."""
+    _, r, k = residues.shape
+    rows, others = space.even, space.odd
+    for s in range(r):
+        for q in range(k):
+            rows[1, s, q] = residues[row, s, q]
+    for level in range(levels):
+        for s in range(level, r):
+            for q in range(k):
+                rows[0, s, q] = space.levels[level, s, q]
+        reduce(rows, 0, 1, level, unused, moduli, others, unused)
+        rows, others = others, rows
+    if levels % 2 == 1:
+        for s in range(levels, r):
+            for q in range(k):
+                space.even[1, s, q] = space.odd[1, s, q]
 
 
 def packed_moduli(moduli: Moduli) -> NDArray[np.int32]:
@@ -276,32 +361,39 @@ def packed_moduli(moduli: Moduli) -> NDArray[np.int32]:
     return np.concatenate([moduli.primes[None], moduli.inverses[None], moduli.one[None], moduli.radices])
 
 
-def space_size(r: int, k: int) -> int:
-    """Return how many int32 `det_sign` works in."""
-    return (2 * r * r + 6) * k
+def packed_space(residues: NDArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return `Space` in two arrays."""
+    space = det_space(residues)
+    return np.concatenate([part.ravel() for part in space[:8]]), np.concatenate(space[8:])
 
 
 @cache
 def det_sign_anywhere():
     """Return `det_sign` as a function of addresses, for kernels that call it without being compiled with it.
 
-    Its arguments are residues (n, r, k), packed moduli, space, chosen (r,), n, r, k.
+    Its arguments are residues (n, r, k), packed moduli, the two arrays of packed space, chosen (r,), n, r, k.
     """
-    whole, pointer = types.int64, types.CPointer(types.int32)
-    signature = whole(pointer, pointer, pointer, types.CPointer(whole), whole, whole, whole)
+    whole, short, long = types.int64, types.CPointer(types.int32), types.CPointer(types.int64)
+    signature = whole(short, short, short, long, long, whole, whole, whole)
     return cfunc(signature, cache=True)(_det_sign_of_addresses)
 
 
-def _det_sign_of_addresses(residues, moduli, space, chosen, n, r, k):
-    packed, size = carray(moduli, (3 + k, k)), r * r * k
-    room = carray(space, (2 * size + 6 * k,))
-    spaces = (
-        room[:size].reshape((r, r, k)),
-        room[size : 2 * size].reshape((r, r, k)),
-        room[2 * size : 2 * size + 2 * k].reshape((2, k)),
-        room[2 * size + 2 * k : 2 * size + 4 * k].reshape((2, k)),
-        room[2 * size + 4 * k : 2 * size + 5 * k],
-        room[2 * size + 5 * k :],
+def _det_sign_of_addresses(residues, moduli, short, long, chosen, n, r, k):
+    packed = carray(moduli, (3 + k, k))
+    levels, pairs, pair = max(r - 2, 0) * r * k, n * 2 * k, 2 * r * k
+    room, counts = carray(short, (levels + pairs + 2 * pair + 6 * k,)), carray(long, (r + 1 + n,))
+    at = levels + pairs + 2 * pair
+    space = Space(
+        room[:levels].reshape((max(r - 2, 0), r, k)),
+        room[levels : levels + pairs].reshape((n, 2, k)),
+        room[levels + pairs : at - pair].reshape((2, r, k)),
+        room[at - pair : at].reshape((2, r, k)),
+        room[at : at + 2 * k].reshape((2, k)),
+        room[at + 2 * k : at + 4 * k].reshape((2, k)),
+        room[at + 4 * k : at + 5 * k],
+        room[at + 5 * k :],
+        counts[: r + 1],
+        counts[r + 1 :],
     )
     its_moduli = Moduli(packed[0], packed[1], packed[2], packed[3:])
-    return det_sign(carray(residues, (n, r, k)), its_moduli, carray(chosen, (r,)), spaces)
+    return det_sign(carray(residues, (n, r, k)), its_moduli, carray(chosen, (r,)), space)
