@@ -3,15 +3,17 @@
 Points are standard normal with biases; kernels are compiled before the clock starts, and seconds are the best of
 `REPEATS` whole calls, everything from the floats to the packed patterns in memory. Each row is a process of its own.
 
-* written: `enumerate_cells` on one core and on two. MB are the peak of the process above that of one that has
-  enumerated a few cells; the patterns alone are `size` MB.
+* written: `enumerate_cells` on one core and on two. MB are the peak of the process above what it held once all kernels
+  were loaded, as Linux tells it: elsewhere above its peak until then. The patterns alone are `size` MB.
 * streamed: `iter_cells` over data with too many cells to hold, on one core. `resonance`, the nonzero 0/1 normals, is as
   degenerate as arrangements come; of seven coordinates only with --long (two minutes).
 * peers: whole seconds for the same cells, of integers (normal points, times 1000 and rounded), which all take exactly.
-  `incremental` is this package's own enumeration by warm linear programs (HiGHS), in floats. Sage's `regions` and
+  `incremental` is this package's own enumeration by warm linear programs (HiGHS), in floats; its tolerances are for
+  points of size one, so it gets the same points divided by 1024, which is exact and changes no cell. Sage's `regions` and
   polymake's `CHAMBER_SIGNATURES` are there where found: Sage is asked for with --sage PYTHON, an interpreter of an
   environment of its own that has passagemath-polyhedra; polymake is taken from the PATH. Their seconds are those of the
-  enumeration alone, without the start of the program. The ratio is their time by that of `enumerate_cells` on one core.
+  enumeration alone, without the start of the program, the best of as many calls as ours. The ratio is their time by
+  that of `enumerate_cells` on one core.
 
     python benchmarks/cells.py [--long] [--sage PYTHON] [--quick]
 """
@@ -50,18 +52,26 @@ SAGE = """
 import json, sys, time
 from sage.all__sagemath_polyhedra import QQ
 from sage.geometry.hyperplane_arrangement.arrangement import HyperplaneArrangements
-normals = json.load(sys.stdin)
+normals, repeats, end = json.load(sys.stdin), int(sys.argv[1]), time.time() + float(sys.argv[2])
 planes = HyperplaneArrangements(QQ, tuple(f"x{i}" for i in range(len(normals[0]))))
-arrangement = planes([[row, 0] for row in normals])
-start = time.time()
-print(len(arrangement.regions()), time.time() - start)
+seconds = []
+while len(seconds) < repeats and (not seconds or time.time() < end):
+    arrangement = planes([[row, 0] for row in normals])  # regions are kept with it
+    start = time.time()
+    cells = len(arrangement.regions())
+    seconds.append(time.time() - start)
+print(cells, min(seconds))
 """
 POLYMAKE = """
-use application "fan"; use Time::HiRes "time";
-my $arrangement = new HyperplaneArrangement(HYPERPLANES=>[%s]);
-my $start = time;
-my $cells = $arrangement->CHAMBER_SIGNATURES->rows;
-print $cells, " ", time - $start, "\\n";
+use application "fan"; use Time::HiRes "time"; use List::Util "min";
+my ($cells, $end, @seconds) = (0, time + %g);
+while (%d > @seconds and (!@seconds or $end > time)) {
+    my $arrangement = new HyperplaneArrangement(HYPERPLANES=>[%s]);
+    my $start = time;
+    $cells = $arrangement->CHAMBER_SIGNATURES->rows;
+    push @seconds, time - $start;
+}
+print $cells, " ", min(@seconds), "\\n";
 """
 
 
@@ -91,9 +101,12 @@ def best(work: Callable[[], int]) -> tuple[int, float]:
 
 
 def warm(n_jobs: int) -> float:
-    """Load kernels and workers; return the peak memory after that."""
+    """Load workers and all kernels, those of degenerate points too; return the memory that is held after that."""
     cs.enumerate_cells(points(20, 3))
     cs.enumerate_cells(points(60, 4), n_jobs=n_jobs)
+    cs.enumerate_cells(resonance(5), fit_bias=False)
+    if (peak := Path("/proc/self/clear_refs")).exists():
+        peak.write_text("5")  # compiling takes more than most rows do: the peak starts again
     return megabytes()
 
 
@@ -140,10 +153,10 @@ def peers(n: int, d: int, sage: str | None) -> list[dict[str, Any]]:
     cells, ours = best(lambda: len(cs.enumerate_cells(X)))
     rows = [row("peers", "sweep", X, cells, ours, n_jobs=1)]
     others: dict[str, Callable[[], tuple[int, float]]] = {
-        "incremental": lambda: best(lambda: len(cs.enumerate_cells(X, method="incremental")))
+        "incremental": lambda: best(lambda: len(cs.enumerate_cells(X / 1024, method="incremental")))
     }
     if sage:
-        others["Sage"] = lambda: answer([sage, "-c", SAGE], json.dumps(normals.tolist()))
+        others["Sage"] = lambda: answer([sage, "-c", SAGE, str(REPEATS), str(BUDGET)], json.dumps(normals.tolist()))
     if shutil.which("polymake"):
         others["polymake"] = lambda: polymake(normals)
     for name, run in others.items():
@@ -160,7 +173,7 @@ def polymake(normals: np.ndarray) -> tuple[int, float]:
     """Return how many chambers polymake finds, and its seconds."""
     rows = ",".join(f"[{','.join(map(str, row))}]" for row in normals.tolist())
     with tempfile.NamedTemporaryFile("w", suffix=".pl") as script:
-        script.write(POLYMAKE % rows)
+        script.write(POLYMAKE % (BUDGET, REPEATS, rows))
         script.flush()
         return answer(["polymake", "--script", script.name], "")
 
@@ -176,7 +189,7 @@ def main() -> None:
     """Run all parts, print and write them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--long", action="store_true", help="resonance of seven coordinates too")
-    parser.add_argument("--quick", action="store_true", help=f"up to {QUICK:,} cells, and one arrangement for peers")
+    parser.add_argument("--quick", action="store_true", help=f"up to {QUICK:,} cells, one case for peers, no file")
     parser.add_argument("--sage", metavar="PYTHON", help="an interpreter that has passagemath-polyhedra")
     arguments = parser.parse_args()
 
@@ -198,7 +211,8 @@ def main() -> None:
         rows += result if isinstance(result, list) else [result]
         print(*(str(value) for value in rows[-1].values() if value != ""), file=sys.stderr)
     print_table("cells", [{name: str(value) for name, value in line.items()} for line in rows])
-    write_csv(RESULTS / "cells.csv", rows)
+    if not arguments.quick:
+        write_csv(RESULTS / "cells.csv", rows)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 
 def is_stream(path: str | Path) -> bool:
@@ -24,7 +25,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield Path(path)
         return
     final = Path(path).resolve()
-    draft = final.with_name(f".{final.stem}.{os.getpid()}{final.suffix}")
+    draft = final.with_name(f".{final.stem}.{token_hex(6)}{final.suffix}")
     try:
         yield draft
         os.replace(draft, final)

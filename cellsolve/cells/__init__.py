@@ -12,7 +12,9 @@ from cellsolve.cells.arrangement import CellArrangement
 from cellsolve.cells.counting import count_cells, count_if_affordable, general_position
 from cellsolve.cells.incremental import enumerate_incrementally
 from cellsolve.cells.sampling import sample_cells
+from cellsolve.checks import count, jobs
 from cellsolve.data import as_points, lift
+from cellsolve.tasks import unsignalled
 
 __all__ = [
     "ENUMERATORS",
@@ -100,7 +102,8 @@ def enumerate_chambers(
     CellArrangement
         Bit i of a chamber is 1 where <normal_i, x> > 0 in it; of zero normals it is 0.
     """
-    return enumerate_cells(normals, fit_bias=False, max_cells=max_cells, n_jobs=n_jobs, progress=progress)
+    lifted = as_points(normals, "normals")
+    return enumerate_lifted(lifted, max_cells=max_cells, n_jobs=n_jobs, progress=progress, name="normals")
 
 
 def iter_cells(X: ArrayLike, *, batch: int = 2**16, fit_bias: bool = True) -> Iterator[CellArrangement]:
@@ -123,8 +126,7 @@ def iter_cells(X: ArrayLike, *, batch: int = 2**16, fit_bias: bool = True) -> It
     ValueError
         For X that is not a finite real matrix, or `batch` below 1.
     """
-    if batch < 1:
-        raise ValueError(f"batch is {batch}; pass the number of cells per batch, at least 1.")
+    batch = count(batch, "batch")
     lifted = lift(as_points(X), fit_bias)
 
     def batches() -> Iterator[CellArrangement]:
@@ -172,7 +174,7 @@ def write_cells(
     from cellsolve.cells.parts import write_parts
 
     with _progress_bar(progress) as report:
-        return write_parts(path, lift(as_points(X), fit_bias), beside or {}, n_jobs, report)
+        return write_parts(path, lift(as_points(X), fit_bias), beside or {}, jobs(n_jobs), report)
 
 
 def enumerate_lifted(
@@ -182,26 +184,28 @@ def enumerate_lifted(
     max_cells: int = 10**7,
     n_jobs: int | None = None,
     progress: bool = False,
+    name: str = "X",
 ) -> CellArrangement:
-    """List all cells of lifted points, shape (n, D); see `enumerate_cells`."""
-    name = "sweep" if method == "auto" else method
-    if name not in ENUMERATORS:
+    """List all cells of lifted points, shape (n, D), which errors call `name`; see `enumerate_cells`."""
+    n_jobs, max_cells = jobs(n_jobs), count(max_cells, "max_cells")
+    method = "sweep" if method == "auto" else method
+    if method not in ENUMERATORS:
         raise ValueError(f"method is {method!r}; pass one of 'auto', {', '.join(map(repr, ENUMERATORS))}.")
-    _refuse_too_many(lifted, max_cells)
+    _refuse_too_many(lifted, max_cells, name)
     with _progress_bar(progress) as report:
-        packed = ENUMERATORS[name](lifted, n_jobs=n_jobs, progress=report)
-    return CellArrangement(lifted, packed, complete=name in EXACT)
+        packed = ENUMERATORS[method](lifted, n_jobs=n_jobs, progress=report)
+    return CellArrangement(lifted, packed, complete=method in EXACT)
 
 
-def _refuse_too_many(lifted: NDArray, max_cells: int) -> None:
+def _refuse_too_many(lifted: NDArray, max_cells: int, name: str) -> None:
     if general_position(*lifted.shape) <= max_cells:
         return
-    count, exact = count_if_affordable(lifted)
-    if count <= max_cells:
+    total, exact = unsignalled(count_if_affordable, lifted)
+    if total <= max_cells:
         return
-    number = f"{count} cells" if exact else f"up to {count:.3g} cells, too many to count"
+    number = f"{total} cells" if exact else f"up to {total:.3g} cells, too many to count"
     raise ValueError(
-        f"X has {number}, and max_cells is {max_cells}; sample_cells(X, n_cells) takes some of them, "
+        f"{name} has {number}, and max_cells is {max_cells}; sample_cells(X, n_cells) takes some of them, "
         "iter_cells(X) streams them all, a larger max_cells lists them if memory allows."
     )
 

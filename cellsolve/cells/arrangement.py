@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellsolve.cells.interior import exact_interior, interior_points
 from cellsolve.cells.predicates import integer_rows, parallel_classes, signs
+from cellsolve.data import as_floats
 
 if TYPE_CHECKING:
     from cellsolve.cells.lookup import Lookup
@@ -194,8 +195,15 @@ class CellArrangement:
         ValueError
             For a neuron of another dimension, or whose cell is not listed here.
         """
-        theta = np.asarray(theta, dtype=np.float64)
+        theta = as_floats(theta, "theta")
         thetas = np.atleast_2d(theta)
+        if thetas.ndim != 2 or thetas.shape[1] != self.lifted.shape[1]:
+            dimension = self.lifted.shape[1]
+            raise ValueError(
+                f"theta has shape {theta.shape}; pass a neuron of D = {dimension} numbers, or rows of them."
+            )
+        if not np.isfinite(thetas).all():
+            raise ValueError("theta contains NaN or infinity; rescale the neurons, any positive scale will do.")
         orientation = signs(self.lifted, thetas)
         first_entry = np.take_along_axis(self.lifted, (self.lifted != 0).argmax(axis=1)[:, None], axis=1)[:, 0]
         packed = np.packbits(np.where(orientation == 0, first_entry > 0, orientation > 0), axis=1)
@@ -218,9 +226,18 @@ class CellArrangement:
         """
         places = np.atleast_1d(np.asarray(places))
         if places.dtype == bool:
+            if places.shape != (len(self),):
+                raise ValueError(f"places is a mask of shape {places.shape}; pass one of shape ({len(self)},).")
             places = np.flatnonzero(places)
-        if len(places) and (places.min() < 0 or len(np.unique(places)) < len(places)):
-            raise ValueError("places has a negative or a repeated entry; pass numpy.unique(places), from 0 up.")
+        if not places.size:
+            places = np.zeros(0, dtype=np.int64)
+        if places.ndim != 1 or not np.issubdtype(places.dtype, np.integer):
+            raise ValueError(f"places is {places.dtype} of shape {places.shape}; pass whole numbers, or a mask.")
+        if places.min(initial=0) < 0 or places.max(initial=-1) >= len(self) or len(np.unique(places)) < len(places):
+            raise ValueError(
+                f"places has a negative or a repeated entry, or one that is not below {len(self)}; pass places of "
+                "distinct cells, numpy.unique(places) for instance."
+            )
         facets = None if self._facets is None else _take_rows(self._facets, places)
         interior = None if self._interior is None else self._interior[places]
         return CellArrangement(
@@ -231,6 +248,9 @@ class CellArrangement:
             complete=self.complete and len(places) == len(self),
             total=self.total,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lookup"}  # made again where needed
 
     @cached_property
     def _lookup(self) -> Lookup:

@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,20 @@ def _write(
 ) -> int:
     rows = Rows(lifted)
     pieces = rows.pieces() if rows.count else [(0, 0)]
-    _refuse_others(folder, f"{FORMAT} {lifted.shape} {hashlib.sha256(lifted.tobytes()).hexdigest()} {pieces}")
+    name = f"{FORMAT} {lifted.shape} {hashlib.sha256(lifted.tobytes()).hexdigest()} {pieces}"
+    with _alone(folder, name), rows.stopping():
+        return _write_alone(path, folder, rows, pieces, beside, n_jobs, progress)
+
+
+def _write_alone(
+    path: Path,
+    folder: Path,
+    rows: Rows,
+    pieces: list[tuple[int, int]],
+    beside: dict[str, NDArray],
+    n_jobs: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> int:
     parts = [folder / f"{k:05d}" for k in range(len(pieces))]
     missing = [(piece, part) for piece, part in zip(pieces, parts, strict=True) if not part.exists()]
     done = len(parts) - len(missing)
@@ -81,7 +95,7 @@ def _write(
         done += 1
         if progress is not None:
             progress(done, len(parts))
-    width = (len(lifted) + 7) // 8
+    width = (rows.n + 7) // 8
     count = sum(part.stat().st_size for part in parts) // width
     with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in beside.items():
@@ -96,14 +110,29 @@ def _write(
     return count
 
 
-def _refuse_others(folder: Path, name: str) -> None:
-    """Write down what parts are of, or raise an error where that is something else."""
-    label = folder / "of"
-    if label.exists() and label.read_text() != name:
-        raise ValueError(f"{folder} holds parts of other points; remove it, or write to another file.")
-    if not label.exists():
-        with replacing(label) as draft:
-            draft.write_text(name)
+@contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """Write down what parts are of, or raise an error where that is something else, or another run is at it."""
+    with (folder / "of").open("a+", encoding="utf-8") as label:
+        try:
+            import fcntl
+        except ImportError:  # not on Windows
+            pass
+        else:
+            try:
+                fcntl.flock(label, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process, however that ends
+            except BlockingIOError:
+                raise ValueError(
+                    f"{folder} is being written by another run; wait for it, or write to another file."
+                ) from None
+        label.seek(0)
+        before = label.read()
+        if before and before != name:
+            raise ValueError(f"{folder} holds parts of other points; remove it, or write to another file.")
+        if not before:
+            label.write(name)
+            label.flush()
+        yield
 
 
 def _write_part(rows: Rows, piece: tuple[int, int], part: Path) -> None:

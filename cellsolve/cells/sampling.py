@@ -89,7 +89,7 @@ def sample_cells(
     rounding of a neuron, 1e-16, are out of reach of all three; `enumerate_cells` lists them.
     """
     n_cells = count(n_cells, "n_cells")
-    if how not in WAYS:
+    if not isinstance(how, str) or how not in WAYS:
         raise ValueError(f"how is {how!r}; pass one of {', '.join(map(repr, WAYS))}.")
     lifted = lift(as_points(X), fit_bias)
     rng = np.random.default_rng(None if random_state is None else seed(random_state))

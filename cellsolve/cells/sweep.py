@@ -29,6 +29,7 @@ sign takes more than the order of the walk and those of rows on flats, which `fl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import comb, gcd
 
 import numpy as np
@@ -50,6 +51,8 @@ SPARE = 64
 PIECES = 64
 #: bytes of cells, and bytes for each row, below which a piece is not worth its own search
 LEAST_PIECE, LEAST_PER_ROW = 2**20, 2**14
+#: sides of chosen rows are the bits of a word; no computer lists the cells of as many dimensions
+MOST_DIMENSIONS = 64
 #: bytes that may be set aside for cells of data in general position, of which others need a part
 ROOM = 2**33
 
@@ -80,10 +83,11 @@ def all_cells(
     found: list = [None] * len(pieces)
     tasks = ((rows, k, piece, place) for k, (piece, place) in enumerate(zip(pieces, places, strict=True)))
     results = outcomes(n_jobs, _piece, tasks, "threads") if len(pieces) > 1 else (_piece(*task) for task in tasks)
-    for done, (k, result) in enumerate(results):
-        found[k] = result
-        if progress is not None:
-            progress(done + 1, len(pieces))
+    with rows.stopping():
+        for done, (k, result) in enumerate(results):
+            found[k] = result
+            if progress is not None:
+                progress(done + 1, len(pieces))
     return rows.patterns_of(_closed_up(out, sizes, found, rows.width) if len(out) else np.concatenate(found))
 
 
@@ -103,7 +107,7 @@ def stream_cells(lifted: NDArray, batch: int) -> Iterator[NDArray[np.uint8]]:
         return
     kept: list[NDArray[np.uint8]] = []
     missing = batch
-    for block in Sweep(rows):
+    for block in Sweep(rows, block=min(BLOCK, batch * rows.width)):
         start = 0
         while len(block) - start >= missing:
             kept.append(block[start : start + missing])
@@ -151,6 +155,7 @@ class Rows:
 
     def __init__(self, lifted: NDArray) -> None:
         self.n = len(lifted)
+        self.stopped = False
         representative, orientation = parallel_classes(integer_rows(lifted))
         lines = np.unique(representative[representative >= 0])
         self.live, self.opposite = np.flatnonzero(representative >= 0), orientation[representative >= 0] < 0
@@ -162,6 +167,11 @@ class Rows:
         self.exact = exact_rows(np.asarray(lifted)[lines])
         rows = self.exact.rows.astype(object)
         self.rank = rows.shape[1]
+        if self.rank > MOST_DIMENSIONS:
+            raise ValueError(
+                f"X spans {self.rank} dimensions, biases counted, and cells are listed in at most {MOST_DIMENSIONS}; "
+                "sample_cells(X, n_cells) takes some of them."
+            )
         self.first = _first_independent(rows)
         adjugate, determinant = _adjugate(rows[self.first])
         self.sign = 1 if determinant > 0 else -1
@@ -173,6 +183,15 @@ class Rows:
         else:
             self.roundoff, self.scale = UNIT, 1.0
             self.z, self.errors = _scaled(coordinates)
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """End searches in other threads when this one leaves with an exception."""
+        try:
+            yield
+        except BaseException:
+            self.stopped = True
+            raise
 
     def most(self, lowest: int, highest: int) -> int:
         """Return how many sets without broken circuits may have their largest row in this range, none of them row 0."""
@@ -259,6 +278,10 @@ def _scaled(coordinates: NDArray) -> tuple[NDArray, NDArray]:
     return z, errors
 
 
+class Stopped(Exception):
+    """The thread that waited for the cells does not any more."""
+
+
 class Sweep:
     """The cells of which the first chosen row is from `lowest` to before `highest`, and their antipodes.
 
@@ -282,6 +305,7 @@ class Sweep:
         n, r = rows.count, rows.rank
         words, depth = (n + 63) // 64, max(r - 2, 1)
         self.rows, self.range, self.block = rows, (lowest, n if highest is None else highest), block
+        self.plane = 2 * rows.width * (n + 2)
         if r <= 2:
             return
         place = np.arange(n)
@@ -303,27 +327,33 @@ class Sweep:
             yield from self._line()
             return
         out = self._buffer()
-        while size := self._write(out):
-            yield out[:size].reshape(-1, self.rows.width)
+        while not self.ended:
+            if size := self._write(out):
+                yield out[:size].reshape(-1, self.rows.width)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all cells are written; not of rank 1 and 2."""
+        return self.search.at[0] < 0
 
     def fill(self, out: NDArray[np.uint8]) -> int:
         """Write all cells to `out`, which has room for as many as `Rows.most` says; return how many bytes."""
         at = 0
-        if self.rows.rank > 2:
-            while size := self._write(out[at:]):
-                at += size
+        while self.rows.rank > 2 and not self.ended and len(out) - at >= self.plane + SPARE:
+            at += self._write(out[at:])
         for block in self:  # what is near the end: kernels write beyond a cell, where another piece may begin
             out[at : at + block.size] = block.ravel()
             at += block.size
         return at
 
     def _buffer(self) -> NDArray[np.uint8]:
-        plane = 2 * self.rows.width * (self.rows.count + 2)
-        return np.empty(max(self.block, plane) + plane + SPARE, dtype=np.uint8)
+        return np.empty(max(self.block, self.plane) + self.plane + SPARE, dtype=np.uint8)
 
     def _write(self, out: NDArray[np.uint8]) -> int:
-        """Go on with the search while there is room for a plane; return how many bytes of cells."""
+        """Go on with the search for a while, or until there is no room for a plane; return how many bytes of cells."""
         rows = self.rows
+        if rows.stopped:
+            raise Stopped
         where = self.search, self.flats, self.planes, self.exact
         return sweep(
             rows.rank, rows.count, *self.range, *where, rows.roundoff, self.bit, self.whole, out, len(out) - SPARE

@@ -33,6 +33,9 @@ from cellsolve.cells.walks import (
     write,
 )
 
+#: steps over rows, and sets of rows that exact signs begin with, after which a search comes back: tens of milliseconds,
+#: then Ctrl-C is heard
+SLICE, EXACT_SLICE = 2**24, 2**8
 #: words up to which, and chosen rows up to which, cells are written from a table of the bits of rows that vanish
 WORDS, TABLED = 4, 6
 
@@ -245,7 +248,7 @@ def _plane(exact, flats, search, planes, t, n, i, lane, roundoff, mask, bit, wor
 
 @njit(**ENTRY)
 def sweep(r, n, lowest, highest, search, flats, planes, exact, roundoff, bit, whole, out, limit):
-    """Go on with the search until it ends or `out` might overflow.
+    """Go on with the search until it ends, `out` might overflow, or some time is over.
 
     Parameters
     ----------
@@ -273,10 +276,12 @@ def sweep(r, n, lowest, highest, search, flats, planes, exact, roundoff, bit, wh
     rounding = 2.0 ** (index_bits - 50)
     room = 2 * width * (n + 2)  # one plane
     tabled = planes.tables.shape[1] > 1
+    steps, begun = np.int64(0), exact.counts[0]
     while where[0] >= 0:
-        if at + room > limit:
+        if at + room > limit or steps > SLICE or exact.counts[0] - begun > EXACT_SLICE:
             return at
         t = where[0]
+        steps += n
         if where[1] < where[2]:
             lane = where[1]
             where[1] = lane + 1
@@ -344,6 +349,7 @@ def sweep(r, n, lowest, highest, search, flats, planes, exact, roundoff, bit, wh
             if leading(flats.z[t, t], m, i) < 1:
                 continue
             chosen[t] = i
+            steps += n * m * (t + 1)
             restrict(exact, flats, t, t, m, i, chosen, roundoff, t + 1)
             have = vanished[t]
             more = _vanished(flats.z[t, t], m, flats.z[t + 1, t + 1], i, have, search.rows, search.positive)
@@ -364,6 +370,7 @@ def sweep(r, n, lowest, highest, search, flats, planes, exact, roundoff, bit, wh
                 lanes += _plane(exact, flats, search, planes, t, n, i, lanes, roundoff, mask, bit, words, tabled)
             i -= 1
         following[t] = i
+        steps += LANES * n * (t + 1)
         if lanes:
             if planes.least[0] > 1:
                 sort_lanes(keys, n)

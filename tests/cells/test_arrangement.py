@@ -1,3 +1,4 @@
+import pickle
 from itertools import product
 
 import numpy as np
@@ -119,8 +120,10 @@ def test_index_refuses_what_is_not_listed():
     some, everything = sample_cells(X, 4, random_state=0), enumerate_cells(X)
     with pytest.raises(ValueError, match=r"theta \(row \d+\) lies in a cell that is not among the 4 listed"):
         some.index(everything.interior_points())
-    with pytest.raises(ValueError, match="D = 3"):
+    with pytest.raises(ValueError, match=r"theta has shape \(2,\); pass a neuron of D = 3"):
         everything.index([1.0, 2.0])
+    with pytest.raises(ValueError, match="theta contains NaN"):
+        everything.index([1.0, np.nan, 2.0])
 
 
 def test_reading_patterns():
@@ -154,9 +157,21 @@ def test_taking_some_cells():
         np.testing.assert_array_equal(some.facets[1][ours], cells.facets[1][whole])
     np.testing.assert_array_equal(cells.take(cells.patterns[:, 0]).packed, cells.packed[cells.patterns[:, 0]])
     np.testing.assert_array_equal(cells.take([3, 1]).packed, cells.packed[[3, 1]])
-    for places in ([3, 3], [-1, 2]):
-        with pytest.raises(ValueError, match="places has a negative or a repeated entry"):
+    assert len(cells.take([])) == len(cells.take(np.zeros(len(cells), dtype=bool))) == 0
+    for places in ([3, 3], [-1, 2], [len(cells)]):
+        with pytest.raises(ValueError, match="places has a negative or a repeated entry, or one that is not below 74"):
             cells.take(places)
+    for places, shape in (([True, False], r"mask of shape \(2,\)"), ([0.5], "float64"), ([[1, 2]], r"shape \(1, 2\)")):
+        with pytest.raises(ValueError, match=shape):
+            cells.take(places)
+
+
+def test_a_copy_has_no_hash_table():
+    cells = enumerate_cells(np.random.default_rng(0).standard_normal((9, 2)))
+    theta = [1.0, 2.0, 3.0]
+    place = cells.index(theta)
+    copy = pickle.loads(pickle.dumps(cells))
+    assert "_lookup" not in copy.__dict__ and copy.index(theta) == place
 
 
 def test_packed_of_another_width_is_refused():

@@ -194,8 +194,18 @@ def test_errors_name_the_argument_and_the_way_out():
         enumerate_cells(X, method="simplex")
     with pytest.raises(ValueError, match="X contains NaN at row 0"):
         enumerate_cells([np.nan])
-    with pytest.raises(ValueError, match="batch is 0"):
-        iter_cells(X, batch=0)
+    for batch in (0, 1.5, "a", None):
+        with pytest.raises(ValueError, match=f"batch is {batch!r}; pass a whole number"):
+            iter_cells(X, batch=batch)
+    for option in ({"n_jobs": 0}, {"n_jobs": "2"}, {"max_cells": None}, {"max_cells": "a"}):
+        with pytest.raises(ValueError, match=f"{next(iter(option))} is .*; pass a whole number"):
+            enumerate_cells(X, **option)
+    with pytest.raises(ValueError, match="normals has 872 cells"):
+        enumerate_chambers(np.column_stack([X, np.ones(30)]), max_cells=100)
+    with pytest.raises(ValueError, match="normals contains NaN"):
+        enumerate_chambers([[np.nan, 1.0]])
+    with pytest.raises(ValueError, match=r"X spans 65 dimensions, .* at most 64; sample_cells"):
+        next(iter_cells(np.eye(65), fit_bias=False))
 
 
 def test_few_cells_of_many_points_are_not_refused():

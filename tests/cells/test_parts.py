@@ -77,6 +77,19 @@ def test_parts_of_other_points_are_refused(tmp_path, monkeypatch, capsys):
     np.testing.assert_array_equal(packed(path), enumerate_cells([[1, 2], [3, 5], [4, 4]]).packed)
 
 
+def test_two_runs_do_not_write_the_same_file(tmp_path, monkeypatch):
+    X, path, write = np.eye(3), tmp_path / "cells.npz", parts._write_part
+
+    def another(*part):
+        with pytest.raises(ValueError, match=r"cells.npz.parts is being written by another run"):
+            write_cells(path, X)
+        write(*part)
+
+    pytest.importorskip("fcntl", reason="files are not locked on Windows")
+    monkeypatch.setattr(parts, "_write_part", another)
+    assert write_cells(path, X) == len(packed(path))
+
+
 def test_killed_and_started_again(tmp_path):
     """A run is killed for good in the middle, and the next one makes the file that a run of its own would have."""
     X = np.random.default_rng(0).standard_normal((60, 4))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 import tracemalloc
 from fractions import Fraction
 from itertools import combinations, pairwise
@@ -233,3 +237,34 @@ def test_batches_take_no_more_memory_with_more_cells():
     tracemalloc.stop()
     assert count == general_position(40, 5) and count * 5 > 3 * 10**5
     assert peak < 12 * 2**20  # a block, a batch, and the search, whatever there is to come
+
+
+def test_the_first_batch_comes_at_once_and_a_search_can_be_stopped():
+    """In many dimensions a search takes minutes for a block: it comes back in between, and hears that it is over."""
+    X = np.random.default_rng(0).standard_normal((24, 20))
+    assert len(next(iter_cells(X, batch=10, fit_bias=False))) == 10
+    rows = sweep.Rows(X)
+    with pytest.raises(sweep.Stopped), rows.stopping():
+        try:
+            with rows.stopping():
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            next(iter(Sweep(rows)))
+
+
+@pytest.mark.parametrize("options", ["", ", n_jobs=2"])
+def test_ctrl_c_ends_a_long_search(options):
+    program = (
+        "import numpy as np, cellsolve\n"
+        "cellsolve.enumerate_cells(np.random.default_rng(0).standard_normal((12, 3)))\n"  # compiled
+        "X = np.random.default_rng(0).standard_normal((20, 14))\n"
+        "print('begins', flush=True)\n"
+        f"cellsolve.enumerate_cells(X, fit_bias=False, max_cells=10**9{options})"
+    )
+    run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "begins\n"
+    time.sleep(1.0)
+    assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=20)
+    assert run.returncode != 0 and errors.rstrip().endswith("KeyboardInterrupt")
