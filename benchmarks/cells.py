@@ -9,8 +9,8 @@ Points are standard normal with biases; kernels are compiled before the clock st
   degenerate as arrangements come; of seven coordinates only with --long (two minutes).
 * peers: whole seconds for the same cells, of integers (normal points, times 1000 and rounded), which all take exactly.
   `incremental` is this package's own enumeration by warm linear programs (HiGHS), in floats; its tolerances are for
-  points of size one, so it gets the same points divided by 1024, which is exact and changes no cell. Sage's `regions` and
-  polymake's `CHAMBER_SIGNATURES` are there where found: Sage is asked for with --sage PYTHON, an interpreter of an
+  points of size one, so it gets the same points divided by 1024, which is exact and changes no cell. Sage's `regions`
+  and polymake's `CHAMBER_SIGNATURES` are there where found: Sage is asked for with --sage PYTHON, an interpreter of an
   environment of its own that has passagemath-polyhedra; polymake is taken from the PATH. Their seconds are those of the
   enumeration alone, without the start of the program, the best of as many calls as ours. The ratio is their time by
   that of `enumerate_cells` on one core.
