@@ -117,10 +117,10 @@ class CellArrangement:
         Where only some cells are known, every nonzero row is listed, which describes the same cones.
         """
         if self._facets is None:
-            if self.complete:
-                self._cross()
-            else:
+            if not self.complete:
                 self._facets = self._all_lines()
+                return self._facets
+            self._facets, self._neighbours = self._cross()
         return self._facets
 
     @property
@@ -140,7 +140,7 @@ class CellArrangement:
                 "list them with enumerate_cells."
             )
         if self._neighbours is None:
-            self._cross()
+            self._facets, self._neighbours = self._cross()
         return self._neighbours
 
     def interior_points(self, *, strict: bool = True) -> NDArray[np.float64]:
@@ -258,13 +258,13 @@ class CellArrangement:
 
         return Lookup(self.packed)
 
-    def _cross(self) -> None:
-        """Find facets and neighbours: turn the bits of each line of parallel rows, and look where that leads."""
+    def _cross(self) -> tuple[Facets, NDArray[np.int64]]:
+        """Return facets and neighbours: turn the bits of each line of parallel rows, and look where that leads."""
         representative, _ = parallel_classes(integer_rows(self.lifted))
         lines = np.unique(representative[representative >= 0])
         flips = np.packbits(representative == lines[:, None], axis=1)
-        indptr, across, self._neighbours = self._lookup.across(flips)
-        self._facets = indptr, lines.astype(np.int32)[across]
+        indptr, across, neighbours = self._lookup.across(flips)
+        return (indptr, lines.astype(np.int32)[across]), neighbours
 
     def _all_lines(self) -> Facets:
         representative, _ = parallel_classes(integer_rows(self.lifted))

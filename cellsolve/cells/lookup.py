@@ -42,11 +42,11 @@ class Lookup:
             Indices of flips.
         places : array of int64
         """
-        flips, counts = _words(flips), np.zeros(len(self.cells), dtype=np.int64)
-        count_across(self.cells, self.table, flips, counts)
+        turned, counts = _words(flips), np.zeros(len(self.cells), dtype=np.int64)
+        count_across(self.cells, self.table, turned, counts)
         indptr = np.concatenate([[0], np.cumsum(counts)])
         lines, places = np.empty(indptr[-1], dtype=np.int32), np.empty(indptr[-1], dtype=np.int64)
-        list_across(self.cells, self.table, flips, lines, places)
+        list_across(self.cells, self.table, turned, lines, places)
         return indptr, lines, places
 
 

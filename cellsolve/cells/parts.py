@@ -54,8 +54,8 @@ def write_parts(
         Where the folder holds parts of other points.
     """
     if is_stream(path):
-        with tempfile.TemporaryDirectory() as folder:
-            return _write(Path(path), Path(folder), lifted, beside, n_jobs, progress)
+        with tempfile.TemporaryDirectory() as temporary:
+            return _write(Path(path), Path(temporary), lifted, beside, n_jobs, progress)
     folder = Path(f"{path}.parts")
     folder.mkdir(exist_ok=True)
     count = _write(Path(path), folder, lifted, beside, n_jobs, progress)

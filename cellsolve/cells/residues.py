@@ -263,7 +263,8 @@ def det_space(residues: NDArray) -> Space:
     """Return the space that `det_sign` works in."""
     n, r, k = residues.shape
     shapes = (max(r - 2, 0), r, k), (n, 2, k), (2, r, k), (2, r, k), (2, k), (2, k), (k,), (k,)
-    return Space(*(np.ones(shape, np.int32) for shape in shapes), np.zeros(r + 1, np.int64), np.zeros(n, np.int64))
+    arrays: list[NDArray] = [np.ones(shape, np.int32) for shape in shapes]
+    return Space(*arrays, np.zeros(r + 1, np.int64), np.zeros(n, np.int64))  # type: ignore[call-arg]
 
 
 @njit(**ENTRY)

@@ -92,7 +92,7 @@ def all_cells(
 
 
 def _room(size: int) -> NDArray[np.uint8]:
-    """Return so many bytes, or none where that is too much to set aside. What is not written takes no memory."""
+    """Return so many bytes, or none where that is too much to set aside. What is not written takes little memory."""
     try:
         return np.empty(size if size <= ROOM else 0, dtype=np.uint8)
     except MemoryError:
@@ -176,7 +176,7 @@ class Rows:
         adjugate, determinant = _adjugate(rows[self.first])
         self.sign = 1 if determinant > 0 else -1
         coordinates = (rows @ adjugate) * self.sign
-        self.coordinates = coordinates if self.rank <= 2 else None
+        self.coordinates = coordinates if self.rank <= 2 else coordinates[:0]
         if small(rows):
             self.roundoff, self.scale = 0.0, float(abs(determinant))
             self.z, self.errors = np.ascontiguousarray(coordinates.T.astype(np.float64)), np.zeros(self.count)
