@@ -39,3 +39,12 @@ def _verified(request, monkeypatch):
         monkeypatch.setattr(api, "_solve", solve_and_verify)
     yield
     assert not refused
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Cut even small arrangements into pieces."""
+    from cellsolve.cells import sweep
+
+    monkeypatch.setattr(sweep, "LEAST_PIECE", 8)
+    monkeypatch.setattr(sweep, "LEAST_PER_ROW", 0)

@@ -89,12 +89,6 @@ def test_a_proof_is_the_same_everywhere(backend):
 # -- cells --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_pieces(monkeypatch):
-    monkeypatch.setattr(sweep, "LEAST_PIECE", 8)
-    monkeypatch.setattr(sweep, "LEAST_PER_ROW", 0)
-
-
 def _points():
     X = np.random.default_rng(0).integers(-9, 10, (24, 3))  # not in general position
     return X, np.concatenate([cells.packed for cells in cs.iter_cells(X)])

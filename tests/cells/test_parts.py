@@ -9,15 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from cellsolve.cells import enumerate_cells, parts, sweep, write_cells
+from cellsolve.cells import enumerate_cells, parts, write_cells
 from cellsolve.cli import main
-
-
-@pytest.fixture
-def small_pieces(monkeypatch):
-    monkeypatch.setattr(sweep, "LEAST_PIECE", 8)
-    monkeypatch.setattr(sweep, "LEAST_PER_ROW", 0)
-    monkeypatch.setattr(sweep, "PIECES", 9)
 
 
 def packed(path):

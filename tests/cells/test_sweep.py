@@ -192,13 +192,6 @@ def test_nothing_but_zeros():
     assert cells.packed.tolist() == [[0]]
 
 
-@pytest.fixture
-def small_pieces(monkeypatch):
-    monkeypatch.setattr(sweep, "LEAST_PIECE", 8)
-    monkeypatch.setattr(sweep, "LEAST_PER_ROW", 0)
-    monkeypatch.setattr(sweep, "PIECES", 9)
-
-
 def test_progress_is_told(small_pieces):
     told = []
     X = np.random.default_rng(0).standard_normal((20, 3))
