@@ -37,12 +37,15 @@ _PUBLIC = {
     "write_cells": "cellsolve.cells",
     "cell_features": "cellsolve.features",
     "relu_features": "cellsolve.features",
+    "compress": "cellsolve.compression",
+    "Compression": "cellsolve.compression",
+    "compress_layer": "cellsolve.compression",
     "CellRegressor": "cellsolve.estimators",
     "CellRegressorCV": "cellsolve.estimators",
     "CellClassifier": "cellsolve.estimators",
     "CellClassifierCV": "cellsolve.estimators",
 }
-_MODULES = ("plotting", "programs", "testing", "training", "verify")
+_MODULES = ("compression", "plotting", "programs", "testing", "training", "verify")
 
 __all__ = ["__version__", *_PUBLIC, *_MODULES]
 

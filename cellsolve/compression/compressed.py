@@ -1,0 +1,296 @@
+"""compress: the fewest neurons of a trained layer that the multitask lasso needs, with a proven gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cellsolve.compression.exact import Range, Triangle, interpolate, on_support
+from cellsolve.compression.moments import Moments, as_batch, blocks, numerical_rank
+from cellsolve.compression.multitask import Answer, Quadratic, appraise, minimise
+from cellsolve.compression.reduction import independent
+from cellsolve.compression.scales import descend, lengths
+from cellsolve.data import Array
+from cellsolve.solution import Status
+
+#: rounds of Newton's method after neurons that depend on others are gone
+REPAIRS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Compression:
+    r"""What `compress` returns.
+
+    Attributes
+    ----------
+    weights : array, shape (m, K)
+        What the kept neurons weigh in every output; columns of neurons that are dropped are zero.
+    kept : array of int
+        The neurons that are kept, as indices of columns (of groups of columns with `group_size`).
+    intercept : array, shape (m,), or None
+        What is added to the outputs, if an intercept was asked for.
+    objective : float
+        :math:`\|\Phi V^\top-\Psi\|_F^2/2N+\lambda\sum_k\|v_k\|`, or :math:`\sum_k\|v_k\|` if the outputs are exact.
+    gap : float
+        Proven relative distance of the objective from the optimum, (objective - lower bound) / objective.
+    error : float
+        :math:`\|\Phi V^\top-\Psi\|_F/\|\Psi\|_F`, of what is left after the means where there is an intercept.
+    lam, lam_max : float or None
+        Weight of the penalty, and the least one for which no neuron is kept; None if the outputs are exact.
+    rank_bound : int
+        rank(Phi) rank(Psi). Some optimal weights have no more neurons, and these are such.
+    status : Status
+        ``optimal`` if the gap is at most tol, ``interrupted`` or ``stalled``.
+    """
+
+    weights: Array
+    kept: np.ndarray
+    intercept: Array | None
+    objective: float
+    gap: float
+    error: float
+    lam: float | None
+    lam_max: float | None
+    status: Status
+    _ranks: tuple[Array, Array] = field(repr=False)
+
+    @property
+    def n_kept(self) -> int:
+        """Number of neurons that are kept."""
+        return len(self.kept)
+
+    @cached_property
+    def rank_bound(self) -> int:
+        """rank(Phi) rank(Psi), which no more neurons are needed for (Shenouda et al. 2023)."""
+        first, second = map(numerical_rank, self._ranks)
+        return first * second
+
+    def predict(self, features: ArrayLike) -> Array:
+        """Return the outputs, shape (N, m), of features (N, K)."""
+        outputs = np.asarray(features, dtype=float) @ self.weights.T
+        return outputs if self.intercept is None else outputs + self.intercept
+
+    def __repr__(self) -> str:
+        return (
+            f"Compression({self.n_kept} neurons kept, objective={self.objective:.10g}, gap={self.gap:.2g}, "
+            f"error={self.error:.2g}, {self.status})"
+        )
+
+
+def compress(
+    features: ArrayLike | Moments | Triangle,
+    outputs: ArrayLike | None = None,
+    *,
+    lam: float | None = None,
+    tol: float = 1e-6,
+    group_size: int = 1,
+    fit_intercept: bool = False,
+    start: Compression | None = None,
+) -> Compression:
+    r"""Find few neurons of a layer that give what the next layer receives: a convex multitask lasso.
+
+    With features :math:`\Phi` (N, K), the activations of K neurons on N samples, and outputs :math:`\Psi` (N, m), it
+    solves
+
+    .. math::
+        \min_{V\in\mathbb R^{m\times K}}\ \frac1{2N}\|\Phi V^\top-\Psi\|_F^2+\lambda\sum_{k=1}^K\|v_k\|_2
+        \qquad\text{or}\qquad
+        \min_V\ \sum_{k=1}^K\|v_k\|_2\ \text{ s.t. }\ \Phi V^\top=\Psi,
+
+    whose solutions have neurons with :math:`v_k=0`, which can be dropped. The first is what scikit-learn's
+    MultiTaskLasso minimises. Of the samples only products are kept, :math:`\Phi^\top\Phi` and :math:`\Phi^\top\Psi`,
+    so nothing after one pass depends on N.
+
+    Parameters
+    ----------
+    features : array-like, shape (N, K), or Moments, or Triangle
+        Samples first. A `Moments`, to which samples were added in batches, stands for both arrays where `lam` is given,
+        a `Triangle` where it is not.
+    outputs : array-like, shape (N, m) or (N,)
+    lam : float, optional
+        Weight of the norms, in units of outputs times features; None keeps the outputs exactly, which drops neurons
+        only where the features have less than full rank, so always if there are fewer samples than neurons.
+    tol : float
+        Proven relative gap at which to stop.
+    group_size : int
+        Columns that belong to one neuron, those next to each other: kh * kw for a channel of a convolution.
+    fit_intercept : bool
+        Add a constant to each output, which costs nothing.
+    start : Compression, optional
+        Where to start, for a path of `lam`.
+
+    Returns
+    -------
+    Compression
+
+    Raises
+    ------
+    ValueError
+        Arguments that are not finite or do not fit together, a `lam` that is not positive, or outputs that are no
+        linear function of the features although they shall be exact.
+
+    Notes
+    -----
+    One pass of coordinate descent finds neurons, and Newton's method on their norms, of which the problem is a smooth
+    convex function, finds how large they are: twenty steps also where the features are so alike that first-order
+    methods take tens of thousands (see the page on compression). Exact outputs take a few such problems, by the method
+    of multipliers. Ctrl-C returns the best weights so far.
+
+    References
+    ----------
+    Shenouda, Parhi, Lee and Nowak, "Vector-valued variation spaces and width bounds for DNNs: insights on weight decay
+    regularization", 2023, Theorem on layer widths.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cellsolve
+    >>> rng = np.random.default_rng(0)
+    >>> features = np.maximum(rng.standard_normal((20, 100)), 0)  # 20 samples, 100 neurons
+    >>> outputs = features @ rng.standard_normal((100, 3))
+    >>> compression = cellsolve.compress(features, outputs)
+    >>> compression.n_kept <= compression.rank_bound, bool(compression.error < 1e-12)
+    (True, True)
+    """
+    size = _count("group_size", group_size)
+    if not isinstance(tol, (int, float, np.number)) or isinstance(tol, bool) or not 0 < tol < 1:
+        raise ValueError(f"tol is {tol!r}; pass a number between 0 and 1.")
+    kind = Triangle if lam is None else Moments
+    if isinstance(features, (Moments, Triangle)):
+        if outputs is not None:
+            raise ValueError(f"outputs are given beside a {type(features).__name__}, which has them already.")
+        if not isinstance(features, kind):
+            raise ValueError(
+                f"features are a {type(features).__name__}; "
+                + ("pass the arrays or a Triangle for exact outputs (lam=None)." if lam is None else "pass a Moments.")
+            )
+        if not features.n_samples:
+            raise ValueError(f"this {type(features).__name__} has no samples yet; call its update.")
+        sums: Moments | Triangle = features
+        arrays = None
+    else:
+        if outputs is None:
+            raise ValueError("outputs are missing; pass what the next layer receives, shape (N, m).")
+        arrays = as_batch(features, outputs)
+        sums = kind(fit_intercept=fit_intercept).update(*arrays)
+    if sums.n_neurons % size:
+        raise ValueError(f"group_size is {size}, which does not divide the {sums.n_neurons} columns of features.")
+    if isinstance(sums, Triangle):
+        return _exact(sums, tol, size)
+    return _penalised(sums, arrays, _positive("lam", lam), tol, size, start)
+
+
+def lam_max(moments: Moments, group_size: int = 1) -> float:
+    """Return the least lam for which no neuron is kept."""
+    return float(np.ldexp(lengths(moments.cross, group_size).max(), sum(moments.units)))
+
+
+def _penalised(
+    moments: Moments, arrays: tuple | None, lam: float, tol: float, size: int, start: Compression | None
+) -> Compression:
+    features, outputs = moments.units
+    problem = Quadratic(moments.gram, moments.cross, moments.square, size)
+    # from where it is as good as infinite or nothing, it may be rounded
+    inside = float(np.clip(np.ldexp(lam, -features - outputs), np.finfo(float).tiny, np.finfo(float).max / 4))
+    begin = None if start is None else _inside(start, problem, moments)
+    answer = minimise(problem, inside, tol=tol, start=begin)
+    answer = _fewer(problem, inside, answer, tol)
+    error = _error(answer, problem, moments, arrays)
+    most, ranks = lam_max(moments, size), (problem.gram, problem.cross)
+    return _finish(moments, answer, size, 2 * outputs, tol, error=error, lam=lam, lam_max=most, ranks=ranks)
+
+
+def _exact(triangle: Triangle, tol: float, size: int) -> Compression:
+    features, outputs = triangle.parts
+    inside = Range(features, outputs, triangle.precision)
+    if inside.missed > np.sqrt(triangle.precision):
+        raise ValueError(
+            f"outputs are no linear function of the features: the best one misses them by {inside.missed:.2g} of their "
+            "size; pass a lam, with which they need not be exact."
+        )
+    answer = interpolate(inside, size, tol=tol)
+    fewer = on_support(inside, independent(inside.gram, answer.weights, size), size)
+    if fewer is not None:
+        cost = float(lengths(fewer, size).sum())
+        distance = max(cost - answer.objective + answer.distance, 0.0)
+        if distance <= max(tol * cost, answer.distance):
+            answer = Answer(fewer, cost, distance, answer.interrupted)
+    missed, all_of = np.linalg.norm(features @ answer.weights - outputs), np.linalg.norm(outputs)
+    error = float(missed / all_of) if all_of else 0.0
+    power = triangle.units[1] - triangle.units[0]
+    ranks = inside.rows, inside.targets
+    return _finish(triangle, answer, size, power, tol, error=error, lam=None, lam_max=None, ranks=ranks)
+
+
+def _fewer(problem: Quadratic, lam: float, answer: Answer, tol: float) -> Answer:
+    """Return an answer as good with neurons that depend on others left out, or the same."""
+    weights = independent(problem.gram, answer.weights, problem.size)
+    if np.count_nonzero(lengths(weights, problem.size)) < np.count_nonzero(lengths(answer.weights, problem.size)):
+        for _ in range(REPAIRS):
+            weights = descend(problem.gram, problem.cross, lam, weights, problem.size, enough=0.0, steps=2)
+            tried = appraise(problem, lam, weights)
+            if tried.distance <= max(tol * tried.objective, answer.distance):
+                return Answer(tried.weights, tried.objective, tried.distance, answer.interrupted)
+    return answer
+
+
+def _error(answer: Answer, problem: Quadratic, moments: Moments, arrays: tuple | None) -> float:
+    """Return the relative error: of the samples where they are at hand, as their products keep half of the digits."""
+    if not problem.square:
+        return 0.0
+    if arrays is None:
+        inner = np.vdot(answer.weights, problem.gram @ answer.weights - 2 * problem.cross)
+        return float(np.sqrt(max(problem.square + float(inner), 0.0) / problem.square))
+    used = np.flatnonzero(answer.weights.any(axis=1))
+    first, second = moments.means
+    shift, missed = second - first @ answer.weights, 0.0
+    for phi, psi in blocks(arrays[0], arrays[1], moments.units):
+        missed += float(np.sum((phi[:, used] @ answer.weights[used] + shift - psi) ** 2))
+    return float(np.sqrt(missed / moments.n_samples / problem.square))
+
+
+def _finish(
+    sums: Moments | Triangle, answer: Answer, size: int, power: int, tol: float, *, error: float, lam: float | None,
+    lam_max: float | None, ranks: tuple[Array, Array],
+) -> Compression:  # fmt: skip
+    features, outputs = sums.units
+    intercept = None
+    if sums.fit_intercept:
+        first, second = sums.means
+        intercept = np.ldexp(second - first @ answer.weights, outputs)
+    gap = answer.distance / answer.objective if answer.objective else 0.0
+    reached = Status.OPTIMAL if gap <= tol else Status.STALLED
+    return Compression(
+        weights=np.ascontiguousarray(np.ldexp(answer.weights.T, outputs - features)),
+        kept=np.flatnonzero(lengths(answer.weights, size)),
+        intercept=intercept,
+        objective=float(np.ldexp(answer.objective, power)),
+        gap=gap,
+        error=error,
+        lam=lam,
+        lam_max=lam_max,
+        status=Status.INTERRUPTED if answer.interrupted else reached,
+        _ranks=ranks,
+    )
+
+
+def _inside(start: Compression, problem: Quadratic, moments: Moments) -> Array:
+    if start.weights.T.shape != problem.cross.shape:
+        raise ValueError(f"start has weights of shape {start.weights.shape}; {problem.cross.T.shape} is needed.")
+    return np.ascontiguousarray(np.ldexp(start.weights.T, moments.units[0] - moments.units[1]))
+
+
+def _count(name: str, value: object) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}; pass a positive integer.")
+    return int(value)
+
+
+def _positive(name: str, value: object) -> float:
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not 0 < value < np.inf:
+        raise ValueError(f"{name} is {value!r}; pass a positive number, or None to keep the outputs exactly.")
+    return float(value)
