@@ -9,11 +9,12 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cellsolve.compression.blocks import lengths
 from cellsolve.compression.exact import Range, Triangle, interpolate, on_support
 from cellsolve.compression.moments import Moments, as_batch, blocks, numerical_rank
 from cellsolve.compression.multitask import Answer, Quadratic, appraise, minimise
 from cellsolve.compression.reduction import independent
-from cellsolve.compression.scales import descend, lengths
+from cellsolve.compression.scales import descend
 from cellsolve.data import Array
 from cellsolve.solution import Status
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lstsq, svd
 
+from cellsolve.compression.blocks import lengths, rows
 from cellsolve.compression.moments import as_batch, blocks, refuse_widths, unit_of
 from cellsolve.compression.multitask import Answer, Quadratic, minimise
-from cellsolve.compression.scales import lengths, rows
 from cellsolve.data import Array
 
 #: lam of the penalised problems, as a share of the least that makes all weights zero: a smaller one takes fewer rounds,
@@ -85,6 +85,8 @@ class Range:
         #: |Psi - what features reach of it| / |Psi|
         self.missed = float(np.linalg.norm(outputs - left[:, :rank] @ inside) / size) if size else 0.0
         self.gram = self.rows.T @ self.rows
+        #: what a product of matrices rounds, or the samples were rounded to, as a share of the targets
+        self.noise = len(self.gram) * max(precision, 1e-12)
 
 
 def interpolate(inside: Range, size: int, *, tol: float) -> Answer:
@@ -94,11 +96,11 @@ def interpolate(inside: Range, size: int, *, tol: float) -> Answer:
     max <T, targets> over |rows_g' T| <= 1, and is divided by what it is too large; the weights are made to give the
     targets exactly by the least change in the metric of their norms.
     """
-    shift, weights = np.zeros_like(inside.targets), None
-    best, bound, interrupted = np.zeros((inside.rows.shape[1], inside.targets.shape[1])), 0.0, False
-    if not inside.targets.any():
+    shift, weights, bound, interrupted = np.zeros_like(inside.targets), None, 0.0, False
+    best = inside.rows.T @ inside.targets
+    cost = float(lengths(best, size).sum())
+    if not cost:
         return Answer(best, 0.0, 0.0)
-    cost = np.inf
     lam = SHARE * float(lengths(inside.rows.T @ inside.targets, size).max())
     for _ in range(ROUNDS):
         shifted = inside.targets + shift
@@ -127,5 +129,4 @@ def on_support(inside: Range, weights: Array, size: int) -> Array | None:
     exact = np.zeros_like(weights)
     exact[at] = roots[:, None] * solution
     missed = np.linalg.norm(inside.targets - inside.rows @ exact)
-    # what a product of matrices rounds
-    return exact if missed <= 1e-12 * len(inside.gram) * np.linalg.norm(inside.targets) else None
+    return exact if missed <= inside.noise * np.linalg.norm(inside.targets) else None

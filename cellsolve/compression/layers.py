@@ -12,10 +12,10 @@ import torch
 from scipy.linalg import lstsq
 from torch import nn
 
+from cellsolve.compression.blocks import rows
 from cellsolve.compression.compressed import Compression, compress, lam_max
 from cellsolve.compression.exact import Triangle
 from cellsolve.compression.moments import Moments
-from cellsolve.compression.scales import rows
 from cellsolve.compression.surgery import group_size, keep_only, source_of
 from cellsolve.data import Array
 

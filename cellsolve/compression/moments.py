@@ -59,14 +59,15 @@ class Moments:
         refuse_widths((first, second), self._cross.shape)
         gram, cross = np.zeros_like(self._gram), np.zeros_like(self._cross)
         sums, square = [np.zeros_like(shift) for shift in self._shifts], 0.0
-        for phi, psi in blocks(first, second, self.units):
-            if self.fit_intercept:
-                phi, psi = phi - self._shifts[0], psi - self._shifts[1]
-                sums[0] += phi.sum(axis=0)
-                sums[1] += psi.sum(axis=0)
-            gram += phi.T @ phi
-            cross += phi.T @ psi
-            square += float(np.vdot(psi, psi))
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            for phi, psi in blocks(first, second, self.units):
+                if self.fit_intercept:
+                    phi, psi = phi - self._shifts[0], psi - self._shifts[1]
+                    sums[0] += phi.sum(axis=0)
+                    sums[1] += psi.sum(axis=0)
+                gram += phi.T @ phi
+                cross += phi.T @ psi
+                square += float(np.vdot(psi, psi))
         if not (np.isfinite(gram).all() and np.isfinite(cross).all() and np.isfinite(square)):
             raise ValueError("features or outputs of this batch are too large beside those of the first for float64.")
         self._gram += gram

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellsolve.compression.blocks import lengths
 from cellsolve.compression.kernels import BLOCK, sweep
-from cellsolve.compression.scales import descend, lengths
+from cellsolve.compression.scales import descend
 from cellsolve.data import Array
 
 #: passes of coordinate descent before the first of Newton's steps: they find most of the support
 FIRST = 5
 #: rounds of Newton's method and a pass; most problems take less than ten
 ROUNDS = 100
-#: rounds in a row that gain less than GAIN of the distance that is left: rounding leaves no more
-PATIENCE, GAIN = 3, 1e-3
+#: rounds in a row in which the objective falls by less than GAIN of the distance that is left, and that distance not to
+#: NEARER of the least before: rounding leaves no more
+PATIENCE, GAIN, NEARER = 4, 1e-3, 0.9
 #: Newton's steps end where they gain less than this share of the gap
 SHARE = 0.1
 
@@ -68,9 +70,10 @@ def minimise(problem: Quadratic, lam: float, *, tol: float, start: Array | None 
             _pass(problem, lam, weights)
         for _ in range(ROUNDS):
             before, answer = answer, appraise(problem, lam, weights)
+            gained = answer.objective < before.objective - GAIN * best.distance
+            idle = 0 if gained or answer.distance < NEARER * best.distance else idle + 1
             if answer.distance < best.distance:
                 best = answer
-            idle = 0 if answer.objective < before.objective - GAIN * best.distance else idle + 1
             if best.distance <= tol * best.objective or idle == PATIENCE:
                 break
             if weights.any():

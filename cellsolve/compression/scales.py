@@ -17,17 +17,22 @@ first-order methods need tens of thousands of passes, take it twenty steps.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve
+from scipy.linalg.lapack import dpstrf
 
+from cellsolve.compression.blocks import lengths, rows
+from cellsolve.compression.reduction import DEPENDENT, independent
 from cellsolve.data import Array
 
 #: Levenberg's share of each curvature: neurons that are alike make the Hessian singular, up to rounding of 1e-13
 DAMPING = 1e-10
-#: a step is shortened by this until the objective falls
-SHORTER = 0.3
-#: shorter than this share of Newton's step, none is taken
-SHORTEST = 1e-4
+#: what f rounds, of itself: neurons may be left out at that price
+ROUNDING = 1e-13
+#: a step is shortened until f falls
+SHARES = (1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4)
 
 
 class Ridge:
@@ -43,18 +48,28 @@ class Ridge:
         #: f less |Psi|^2 / 2N
         self.value = float(lam * scales.sum() - np.vdot(self.weights, cross)) / 2
 
-    def step(self) -> Array:
-        """Return Newton's step of the scales."""
+    @cached_property
+    def curvatures(self) -> tuple[Array, Array]:
+        """The Hessian of f, divided by the roots of its diagonal from both sides, and these."""
         count = len(self.scales)
         reduced = self.weights / self.roots**2
-        slopes = self.lam / 2 * (1 - lengths(reduced, self.size) ** 2)
         product = cho_solve(self.factor, self.roots * self.gram, check_finite=False) / self.roots
         hessian = self.lam * product * (reduced @ reduced.T)
         hessian = hessian.reshape(count, self.size, count, self.size).sum(axis=(1, 3))
-        curvatures = np.sqrt(hessian.diagonal())
-        hessian = (hessian + hessian.T) / (2 * np.outer(curvatures, curvatures))
-        hessian[np.diag_indices(count)] += DAMPING
-        return -solve(hessian, slopes / curvatures, assume_a="pos", check_finite=False) / curvatures
+        roots = np.sqrt(hessian.diagonal())
+        return (hessian + hessian.T) / (2 * np.outer(roots, roots)), roots
+
+    @property
+    def singular(self) -> bool:
+        """Whether f is linear along a line, but for rounding: neurons make up for each other."""
+        return bool(dpstrf(self.curvatures[0], tol=DEPENDENT, lower=1)[2] < len(self.scales))
+
+    def step(self) -> Array:
+        """Return Newton's step of the scales, which leads to none that is negative."""
+        hessian, roots = self.curvatures
+        hessian[np.diag_indices_from(hessian)] = 1 + DAMPING
+        slopes = self.lam / 2 * (1 - lengths(self.weights / self.roots**2, self.size) ** 2)
+        return nonnegative(hessian, slopes / roots, self.scales * roots) / roots
 
 
 def descend(
@@ -72,35 +87,49 @@ def descend(
 
 
 def _descend(gram: Array, cross: Array, lam: float, weights: Array, size: int, enough: float, steps: int) -> Array:
-    scales = lengths(weights, size)
-    support = np.flatnonzero(scales)
-    inside = rows(support, size)
-    here = Ridge(gram[np.ix_(inside, inside)], cross[inside], lam, scales[support], size)
+    def ridge(groups: np.ndarray, scales: Array) -> Ridge:
+        at = rows(groups, size)
+        return Ridge(gram[np.ix_(at, at)], cross[at], lam, scales, size)
+
+    support = np.flatnonzero(lengths(weights, size))
+    here = ridge(support, lengths(weights, size)[support])
     for _ in range(steps):
-        step, share, value = here.step(), 1.0, here.value
-        while share > SHORTEST:
-            scales = np.maximum(here.scales + share * step, 0)
-            kept = np.flatnonzero(scales)
-            inside = rows(support[kept], size)
-            tried = Ridge(gram[np.ix_(inside, inside)], cross[inside], lam, scales[kept], size)
-            if tried.value <= value:
+        if here.singular:  # a line that Newton's method does not see the end of: to where a neuron vanishes
+            sizes = lengths(independent(here.gram, here.weights, size), size)
+            tried = ridge(support[sizes > 0], sizes[sizes > 0])
+            if len(tried.scales) < len(support) and tried.value <= here.value + ROUNDING * abs(here.value):
+                support, here = support[sizes > 0], tried
+        step = here.step()
+        for share in SHARES:
+            scales = here.scales + share * step
+            kept = np.flatnonzero(scales > 0)
+            tried = ridge(support[kept], scales[kept])
+            if tried.value <= here.value:
                 break
-            share *= SHORTER
         else:
             break
+        gain = here.value - tried.value
         support, here = support[kept], tried
-        if value - here.value < enough:
+        if gain < enough:
             break
     result = np.zeros_like(weights)
     result[rows(support, size)] = here.weights
     return result
 
 
-def lengths(weights: Array, size: int) -> Array:
-    """Return the norms of the groups of `size` rows of weights (q, m)."""
-    return np.linalg.norm(weights.reshape(-1, size * weights.shape[1]), axis=1)
+def nonnegative(hessian: Array, slopes: Array, scales: Array) -> Array:
+    """Return a step t that lowers <slopes, t> + t' H t / 2 as far as scales + t >= 0 allows, or nearly.
 
-
-def rows(groups: np.ndarray, size: int) -> np.ndarray:
-    """Return the rows of groups."""
-    return (groups[:, None] * size + np.arange(size)).ravel()
+    Those that would be negative are put to zero, and the others solved for again, until none is.
+    """
+    step = np.zeros_like(scales)
+    free = np.arange(len(scales))
+    while len(free):
+        right = -slopes[free] - hessian[free] @ np.where(np.isin(np.arange(len(scales)), free), 0.0, step)
+        step[free] = solve(hessian[np.ix_(free, free)], right, assume_a="pos", check_finite=False)
+        negative = step[free] <= -scales[free]
+        if not negative.any():
+            break
+        step[free[negative]] = -scales[free[negative]]
+        free = free[~negative]
+    return step

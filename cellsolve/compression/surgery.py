@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from cellsolve.compression.scales import rows
+from cellsolve.compression.blocks import rows
 
 #: modules and functions that treat every neuron, or channel, apart from the others
 APART_MODULES = (
