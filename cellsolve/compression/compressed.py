@@ -18,8 +18,8 @@ from cellsolve.compression.scales import descend
 from cellsolve.data import Array
 from cellsolve.solution import Status
 
-#: rounds of Newton's method after neurons that depend on others are gone
-REPAIRS = 3
+#: how often neurons that depend on others are left out and the rest solved for again
+REPAIRS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,14 +229,17 @@ def _exact(triangle: Triangle, tol: float, size: int) -> Compression:
 
 def _fewer(problem: Quadratic, lam: float, answer: Answer, tol: float) -> Answer:
     """Return an answer as good with neurons that depend on others left out, or the same."""
-    weights = independent(problem.gram, answer.weights, problem.size)
-    if np.count_nonzero(lengths(weights, problem.size)) < np.count_nonzero(lengths(answer.weights, problem.size)):
-        for _ in range(REPAIRS):
-            weights = descend(problem.gram, problem.cross, lam, weights, problem.size, enough=0.0, steps=2)
-            tried = appraise(problem, lam, weights)
-            if tried.distance <= max(tol * tried.objective, answer.distance):
-                return Answer(tried.weights, tried.objective, tried.distance, answer.interrupted)
-    return answer
+    best = answer
+    for _ in range(REPAIRS):
+        weights = independent(problem.gram, answer.weights, problem.size)
+        if weights is answer.weights or answer.interrupted:
+            break
+        tried = appraise(problem, lam, descend(problem.gram, problem.cross, lam, weights, problem.size, enough=0.0))
+        answer = tried if tried.distance <= tol * tried.objective else minimise(problem, lam, tol=tol, start=weights)
+        fewer = np.count_nonzero(answer.weights) < np.count_nonzero(best.weights)
+        if fewer and answer.distance <= max(tol * answer.objective, best.distance):
+            best = answer
+    return best
 
 
 def _error(answer: Answer, problem: Quadratic, moments: Moments, arrays: tuple | None) -> float:

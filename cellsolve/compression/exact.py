@@ -14,6 +14,9 @@ from cellsolve.data import Array
 #: lam of the penalised problems, as a share of the least that makes all weights zero: a smaller one takes fewer rounds,
 #: each with more neurons; measured on 10 to 200 samples, 300 to 500 neurons, a hundredth is best
 SHARE = 1e-2
+#: where what is missed does not fall to a share SLOW of that before, the multiplier is large beside 1 / lam: lam is made
+#: SMALLER
+SLOW, SMALLER = 0.25, 0.1
 #: rounds of multipliers; two or three suffice
 ROUNDS = 50
 #: gap of the penalised problems, beside tol: what misses there is made good exactly, at a cost of that size
@@ -102,11 +105,13 @@ def interpolate(inside: Range, size: int, *, tol: float) -> Answer:
     if not cost:
         return Answer(best, 0.0, 0.0)
     lam = SHARE * float(lengths(inside.rows.T @ inside.targets, size).max())
+    missed = np.inf
     for _ in range(ROUNDS):
         shifted = inside.targets + shift
         problem = Quadratic(inside.gram, inside.rows.T @ shifted, float(np.vdot(shifted, shifted)), size)
         answer = minimise(problem, lam, tol=INNER * tol, start=weights)
         weights, interrupted = answer.weights, answer.interrupted
+        before, missed = missed, float(np.linalg.norm(inside.targets - inside.rows @ weights))
         shift = shifted - inside.rows @ weights
         reach = float(lengths(inside.rows.T @ shift, size).max()) * (1 + 4 * len(shift) * np.finfo(float).eps)
         bound = max(bound, float(np.vdot(shift, inside.targets)) / max(lam, reach))
@@ -115,6 +120,8 @@ def interpolate(inside: Range, size: int, *, tol: float) -> Answer:
             best, cost = exact, float(lengths(exact, size).sum())
         if interrupted or cost - bound <= tol * cost:
             break
+        if missed > SLOW * before:
+            lam, shift = SMALLER * lam, SMALLER * shift
     return Answer(best, cost, max(cost - bound, 0.0), interrupted)
 
 

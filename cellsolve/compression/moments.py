@@ -159,5 +159,6 @@ def unit_of(values: Any) -> int:
 
 
 def numerical_rank(matrix: Array) -> int:
-    """Return the rank up to rounding of float64."""
-    return int(np.linalg.matrix_rank(matrix))
+    """Return the rank up to rounding of float64, whatever the sizes of the rows."""
+    sizes = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return int(np.linalg.matrix_rank(matrix / np.where(sizes > 0, sizes, 1.0)))

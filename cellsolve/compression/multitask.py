@@ -66,20 +66,19 @@ def minimise(problem: Quadratic, lam: float, *, tol: float, start: Array | None 
     answer = best = appraise(problem, lam, weights)
     idle = 0
     try:
-        for _ in range(FIRST if start is None else 1):
-            _pass(problem, lam, weights)
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            if best.distance <= tol * best.objective or idle == PATIENCE:
+                break
+            if number:
+                enough = SHARE * answer.distance
+                weights = descend(problem.gram, problem.cross, lam, weights, problem.size, enough=enough)
+            for _ in range(FIRST if start is None and not number else 1):
+                _pass(problem, lam, weights)
             before, answer = answer, appraise(problem, lam, weights)
             gained = answer.objective < before.objective - GAIN * best.distance
             idle = 0 if gained or answer.distance < NEARER * best.distance else idle + 1
             if answer.distance < best.distance:
                 best = answer
-            if best.distance <= tol * best.objective or idle == PATIENCE:
-                break
-            if weights.any():
-                enough = SHARE * answer.distance
-                weights = descend(problem.gram, problem.cross, lam, weights, problem.size, enough=enough)
-            _pass(problem, lam, weights)
     except KeyboardInterrupt:
         return Answer(best.weights, best.objective, best.distance, interrupted=True)
     return best

@@ -136,9 +136,7 @@ def test_exact_outputs_of_degenerate_features(N, K, m, seed, rank, repeat):
 
 def test_appraisal_holds_far_from_the_optimum():
     features, outputs = layer()
-    problem = multitask.Quadratic(
-        features.T @ features / 60, features.T @ outputs / 60, float(np.sum(outputs**2) / 60)
-    )
+    problem = multitask.Quadratic(features.T @ features / 60, features.T @ outputs / 60, float(np.sum(outputs**2) / 60))
     optimum = reference(features, outputs, 0.05)
     rng = np.random.default_rng(0)
     for scale in (1e-6, 1e-2, 1.0, 1e3):
@@ -273,7 +271,11 @@ F, O = np.ones((3, 2)), np.ones((3, 1))  # noqa: E741
         ((F[:0], O[:0]), {"lam": 1}, "at least one row"),
         ((F * 1j, O), {"lam": 1}, "dtype complex"),
         ((F, O.astype(str)), {"lam": 1}, "dtype <U"),
-        ((np.array([[1.0, np.nan]] * 3), O), {"lam": 1}, r"features have a NaN or an infinite value, the first at \(0, 1\)"),
+        (
+            (np.array([[1.0, np.nan]] * 3), O),
+            {"lam": 1},
+            r"features have a NaN or an infinite value, the first at \(0, 1\)",
+        ),
         ((F, np.array([[1.0], [np.inf], [1]])), {}, r"outputs have a NaN .* at \(1, 0\)"),
         ((F, np.array([[1.0], [2.0], [3.0]])), {}, "no linear function of the features"),
         ((Moments(), O), {"lam": 1}, "beside a Moments"),
