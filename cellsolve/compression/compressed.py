@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cellsolve.checks import count, positive
 from cellsolve.compression.blocks import lengths
 from cellsolve.compression.exact import Range, Triangle, interpolate, on_support
 from cellsolve.compression.moments import Moments, as_batch, blocks, numerical_rank
@@ -157,9 +157,8 @@ def compress(
     >>> compression.n_kept <= compression.rank_bound, bool(compression.error < 1e-12)
     (True, True)
     """
-    size = _count("group_size", group_size)
-    if not isinstance(tol, (int, float, np.number)) or isinstance(tol, bool) or not 0 < tol < 1:
-        raise ValueError(f"tol is {tol!r}; pass a number between 0 and 1.")
+    size = count(group_size, "group_size")
+    tol = positive(tol, "tol", 1e-6)
     kind = Triangle if lam is None else Moments
     if isinstance(features, (Moments, Triangle)):
         if outputs is not None:
@@ -182,7 +181,7 @@ def compress(
         raise ValueError(f"group_size is {size}, which does not divide the {sums.n_neurons} columns of features.")
     if isinstance(sums, Triangle):
         return _exact(sums, tol, size)
-    return _penalised(sums, arrays, _positive("lam", lam), tol, size, start)
+    return _penalised(sums, arrays, positive(lam, "lam", None), tol, size, start)
 
 
 def lam_max(moments: Moments, group_size: int = 1) -> float:
@@ -286,15 +285,3 @@ def _inside(start: Compression, problem: Quadratic, moments: Moments) -> Array:
     if start.weights.T.shape != problem.cross.shape:
         raise ValueError(f"start has weights of shape {start.weights.shape}; {problem.cross.T.shape} is needed.")
     return np.ascontiguousarray(np.ldexp(start.weights.T, moments.units[0] - moments.units[1]))
-
-
-def _count(name: str, value: object) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} is {value!r}; pass a positive integer.")
-    return int(value)
-
-
-def _positive(name: str, value: object) -> float:
-    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not 0 < value < np.inf:
-        raise ValueError(f"{name} is {value!r}; pass a positive number, or None to keep the outputs exactly.")
-    return float(value)

@@ -14,8 +14,8 @@ from cellsolve.data import Array
 #: lam of the penalised problems, as a share of the least that makes all weights zero: a smaller one takes fewer rounds,
 #: each with more neurons; measured on 10 to 200 samples, 300 to 500 neurons, a hundredth is best
 SHARE = 1e-2
-#: where what is missed does not fall to a share SLOW of that before, the multiplier is large beside 1 / lam: lam is made
-#: SMALLER
+#: where what is missed does not fall to a share SLOW of that before, the multiplier is large beside 1 / lam, which is
+#: made SMALLER
 SLOW, SMALLER = 0.25, 0.1
 #: rounds of multipliers; two or three suffice
 ROUNDS = 50

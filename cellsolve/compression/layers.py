@@ -12,6 +12,7 @@ import torch
 from scipy.linalg import lstsq
 from torch import nn
 
+from cellsolve.checks import count, positive, seed
 from cellsolve.compression.blocks import rows
 from cellsolve.compression.compressed import Compression, compress, lam_max
 from cellsolve.compression.exact import Triangle
@@ -140,15 +141,15 @@ def compress_layer(
     reader = _reader(module, layer)
     if lam is not None and max_error is not None:
         raise ValueError("lam and max_error are both given; pass one of them.")
-    if max_error is not None and not 0 < max_error < 1:
-        raise ValueError(f"max_error is {max_error!r}; pass a number between 0 and 1.")
+    max_error = None if max_error is None else positive(max_error, "max_error", None)
+    places = None if positions is None else count(positions, "positions")
     source = source_of(module, layer, reader)
     size = group_size(reader, source)
     exact = lam is None and max_error is None
     weight = reader.weight.detach().double().cpu().numpy().reshape(len(reader.weight), -1)
     sums = Triangle(fit_intercept=fit_intercept) if exact else Moments(fit_intercept=fit_intercept)
-    rng = np.random.default_rng(random_state)
-    for features in _features(module, reader, data, positions, rng):
+    rng = np.random.default_rng(seed(random_state))
+    for features in _features(module, reader, data, places, rng):
         sums.update(features, features.astype(float) @ weight.T)
     if not sums.n_samples:
         raise ValueError("data has no samples; pass at least one batch.")

@@ -1,4 +1,4 @@
-"""compress: the optimum of the multitask lasso by two other ways, the proof of the gap, and data that are degenerate."""
+"""compress: the optimum of the multitask lasso by two other ways, the proof of the gap, degenerate data."""
 
 import cvxpy as cp
 import numpy as np
@@ -252,14 +252,14 @@ def test_ctrl_c_returns_the_best_so_far(monkeypatch):
 
 # -- bad input ----------------------------------------------------------------------------------------------------
 
-F, O = np.ones((3, 2)), np.ones((3, 1))  # noqa: E741
+F, O = np.ones((3, 2)), np.ones((3, 1))
 
 
 @pytest.mark.parametrize(
     ("arguments", "keywords", "message"),
     [
         ((F, O), {"lam": -1.0}, "lam is -1.0"),
-        ((F, O), {"lam": 0}, "or None to keep the outputs exactly"),
+        ((F, O), {"lam": 0}, "lam is 0"),
         ((F, O), {"lam": np.nan}, "lam is nan"),
         ((F, O), {"lam": "a"}, "lam is 'a'"),
         ((F, O), {"lam": 1, "tol": 0}, "tol is 0"),
