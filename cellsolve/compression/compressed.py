@@ -18,6 +18,8 @@ from cellsolve.compression.scales import descend
 from cellsolve.data import Array
 from cellsolve.solution import Status
 
+#: a squared error below this share of the outputs has lost half of its digits in their products
+CANCELLED = 1e-8
 #: how often neurons that depend on others are left out and the rest solved for again
 REPAIRS = 5
 
@@ -242,18 +244,18 @@ def _fewer(problem: Quadratic, lam: float, answer: Answer, tol: float) -> Answer
 
 
 def _error(answer: Answer, problem: Quadratic, moments: Moments, arrays: tuple | None) -> float:
-    """Return the relative error: of the samples where they are at hand, as their products keep half of the digits."""
+    """Return the relative error: from the products, or where these do not tell it, from samples that are at hand."""
     if not problem.square:
         return 0.0
-    if arrays is None:
-        inner = np.vdot(answer.weights, problem.gram @ answer.weights - 2 * problem.cross)
-        return float(np.sqrt(max(problem.square + float(inner), 0.0) / problem.square))
-    used = np.flatnonzero(answer.weights.any(axis=1))
-    first, second = moments.means
-    shift, missed = second - first @ answer.weights, 0.0
-    for phi, psi in blocks(arrays[0], arrays[1], moments.units):
-        missed += float(np.sum((phi[:, used] @ answer.weights[used] + shift - psi) ** 2))
-    return float(np.sqrt(missed / moments.n_samples / problem.square))
+    missed = problem.square + float(np.vdot(answer.weights, problem.gram @ answer.weights - 2 * problem.cross))
+    if arrays is not None and missed < CANCELLED * problem.square:
+        used = np.flatnonzero(answer.weights.any(axis=1))
+        first, second = moments.means
+        shift, missed = second - first @ answer.weights, 0.0
+        for phi, psi in blocks(*arrays, moments.units, used):
+            psi -= phi @ answer.weights[used] + shift
+            missed += float(np.vdot(psi, psi)) / moments.n_samples
+    return float(np.sqrt(max(missed, 0.0) / problem.square))
 
 
 def _finish(

@@ -144,17 +144,24 @@ def as_batch(features: ArrayLike, outputs: ArrayLike) -> tuple[Any, Any]:
     return checked[0], checked[1]
 
 
-def blocks(features: Any, outputs: Any, units: tuple[int, int]) -> Iterator[tuple[Array, Array]]:
-    """Yield both in units, as float64, some rows at a time."""
+def blocks(
+    features: Any, outputs: Any, units: tuple[int, int], used: np.ndarray | slice = slice(None)
+) -> Iterator[tuple[Array, Array]]:
+    """Yield both in units, as float64, some rows at a time, and of the features those columns that are used."""
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)
-        phi = np.ldexp(np.asarray(features[rows], dtype=float), -units[0])
-        yield phi, np.ldexp(np.asarray(outputs[rows], dtype=float), -units[1])
+        yield _divided(features[rows][:, used], units[0]), _divided(outputs[rows], units[1])
+
+
+def _divided(values: Any, unit: int) -> Array:
+    if abs(unit) > 1000:  # beyond, the power of two is not a float
+        return np.ldexp(values, -unit, dtype=float)
+    return np.multiply(values, 2.0**-unit, dtype=float)
 
 
 def unit_of(values: Any) -> int:
     """Return the exponent of the power of two that is next to the largest size, 0 where all are 0."""
-    size = float(np.abs(values).max())
+    size = max(float(values.max()), -float(values.min()))
     return int(np.frexp(size)[1]) if size else 0
 
 
