@@ -83,7 +83,8 @@ class Range:
         left, values, right = svd(features, full_matrices=False, check_finite=False)
         rank = int(np.sum(values > values.max(initial=0.0) * max(features.shape) * precision))
         inside = left[:, :rank].T @ outputs
-        self.rows, self.targets = right[:rank], inside / values[:rank, None]
+        # neurons that are never active stay so, in spite of rounding
+        self.rows, self.targets = right[:rank] * features.any(axis=0), inside / values[:rank, None]
         size = np.linalg.norm(outputs)
         #: |Psi - what features reach of it| / |Psi|
         self.missed = float(np.linalg.norm(outputs - left[:, :rank] @ inside) / size) if size else 0.0

@@ -222,6 +222,15 @@ def test_neurons_that_are_alike_are_one():
     assert exact.n_kept == cs.compress(features[:9], outputs[:9], tol=1e-9).n_kept
 
 
+@pytest.mark.parametrize("N", [9, 80])
+def test_neurons_that_are_never_active_are_not_kept(N):
+    features, outputs = layer(N, 40)
+    features[:, ::3] = 0
+    outputs = features @ np.ones((40, 2))
+    for lam in (None, 0.01):
+        assert not np.isin(cs.compress(features, outputs, lam=lam).kept, np.arange(0, 40, 3)).any()
+
+
 def test_badly_conditioned_features():
     x = np.linspace(0, 1, 300)[:, None]
     features = np.maximum(x - np.linspace(0, 1, 120), 0)  # neighbours are nearly the same
