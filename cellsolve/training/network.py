@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from cellsolve.checks import positive
 from cellsolve.converters import to_torch
 from cellsolve.data import Array
 from cellsolve.losses import Loss
 from cellsolve.measure import SparseMeasure
 from cellsolve.potentials import Potential
 from cellsolve.problem import Problem
+from cellsolve.training.noisy import STEPS, refuse_unfit, train_on_rows
 from cellsolve.training.objective import LOSSES, SQUARED_COSTS, Network
 from cellsolve.training.optimizers import OPTIMIZERS, Optimizer
 
@@ -54,7 +56,8 @@ class TrainedNetwork:
     history : dict of arrays
         About a hundred records: ``step``, ``objective`` (mean loss + lam * norm), ``decay_objective`` (with half
         the squared weights in place of the norm: never smaller, equal for a balanced network) and ``time`` in
-        seconds.
+        seconds. On one row a step ``loss``, ``norm`` and ``gradient_square``, the mean of ||grad f(x_i)||² over the
+        points, take the place of ``decay_objective``.
     module : torch.nn.Module
         The network with the weights that it was trained to, in the units of the data.
     status : str
@@ -95,6 +98,7 @@ def train_network(
     fit_bias: bool | None = None,
     width: int = 100,
     optimizer: str = "adam",
+    label_noise: float = 0.0,
     steps: int | None = None,
     lr: float | None = None,
     init_scale: float = 1.0,
@@ -114,6 +118,20 @@ def train_network(
     ``slope`` weight decay without the biases; the free part never decays. The factor of ``LabelNoise(full=True)``
     that jumps between cells counts as a constant in the gradient.
 
+    With `label_noise`, or without a penalty (``lam=None``), ``optimizer="sgd"`` is Algorithm 1 of de Dios & Bruna
+    instead. A step sees one random row i and, with :math:`e \sim N(0, 1)`, goes down
+
+    .. math::
+        \tfrac12 \bigl(f(x_i) - y_i - \text{label_noise}\, e\bigr)^2
+        + \frac\lambda2 \sum_k \bigl(w(\theta_k)^2 + c_k^2\bigr),
+        \qquad \lambda = 0 \text{ for } \texttt{lam=None}.
+
+    Among networks on the data the noise prefers those with a small :math:`\frac1n \sum_i \|\nabla f(x_i)\|^2`, the
+    gradient taken in all weights (their eq. 10), which is least, over the scales of the neurons, where it is the norm
+    with ``LabelNoise(full=True)``. The rate falls along a straight line to zero over nine tenths of the steps, and once
+    more over the last tenth, whose labels have no noise. With neither noise nor lam this is plain stochastic gradient
+    descent.
+
     X and y are first divided by one power of two each, so that `lr` means the same for data of any size. Features
     of very different sizes, or far from zero, stay so and slow descent down.
 
@@ -123,7 +141,7 @@ def train_network(
         A Problem brings y, lam, loss, penalty, free and fit_bias with it.
     y : array-like, shape (n,) or (n, m)
     lam : float
-        Weight of the penalty; there is no training with ``lam=None``.
+        Weight of the penalty. None is no penalty, which only ``optimizer="sgd"`` trains: with label noise, or plain.
     loss, penalty, free, fit_bias : optional
         As in `Problem`.
     width : int
@@ -131,10 +149,15 @@ def train_network(
     optimizer : {"adam", "sgd", "lbfgs"}
         Adam, most often the most accurate here; gradient descent with momentum 0.9; L-BFGS with a strong Wolfe line
         search, most often the fastest to a percent. The first two lower their learning rate to zero along a cosine.
+    label_noise : float
+        Standard deviation of the noise on the labels, in the units of y, for ``optimizer="sgd"``, the squared loss and
+        one output; with a lam the penalty is ``variation`` or ``slope``. A third of the size of y is much: neurons
+        that points too near to each other need get lost.
     steps : int, optional
-        Default 5000 for Adam, 10000 for gradient descent, 1000 for L-BFGS.
+        Default 5000 for Adam, 10000 for gradient descent, 1000 for L-BFGS; a million on one row each.
     lr : float, optional
-        Learning rate, default 0.03 for Adam, 0.3 for gradient descent, 1 for L-BFGS (see the notes).
+        Learning rate, default 0.03 for Adam, 0.3 for gradient descent, 1 for L-BFGS (see the notes), on one row a step
+        1/sqrt(width).
     init_scale : float
         Size of the first network's values relative to that of y (to 1 for labels). Its neurons are Gaussian as seen
         from data with mean 0 and variance 1 in every column, and balanced: :math:`\|\theta_k\| = \|c_k\|`.
@@ -147,12 +170,12 @@ def train_network(
     -------
     TrainedNetwork
         The best network recorded, also after an interruption by Ctrl-C or where the objective diverges, which is a
-        RuntimeWarning.
+        RuntimeWarning. Of steps on one row it is the last network; ``problem.residual`` says how near to y it is.
 
     Raises
     ------
     ValueError
-        Arguments that do not fit together, ``lam=None``, or an optimizer that is not there.
+        Arguments that do not fit together, ``lam=None`` without ``optimizer="sgd"``, or an optimizer that is not there.
 
     Notes
     -----
@@ -166,8 +189,22 @@ def train_network(
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer is {optimizer!r}; choose one of {', '.join(OPTIMIZERS)}.")
     method = OPTIMIZERS[optimizer]
-    width, steps = _count("width", width), _count("steps", method.steps if steps is None else steps)
+    label_noise = positive(label_noise, "label_noise", 0.0, zero=True)
+    width = _count("width", width)
+    by_rows = problem.interpolates or label_noise > 0
+    if by_rows:
+        refuse_unfit(problem, optimizer, label_noise)
+        method = replace(method, lr=1 / np.sqrt(width), steps=STEPS)
+    steps = _count("steps", method.steps if steps is None else steps)
     lr, init_scale = _positive("lr", method.lr if lr is None else lr), _positive("init_scale", init_scale)
+    if by_rows:
+        rng = np.random.default_rng(random_state)
+        with _bar(steps, progress) as advance:
+            status, history, trained = train_on_rows(problem, width, label_noise, steps, lr, init_scale, rng, advance)
+        if status == "diverged":
+            warnings.warn(f"train_network: {STATUSES[status]}.", RuntimeWarning, stacklevel=2)
+        measure = trained.normalized(problem.penalty, problem.X)
+        return TrainedNetwork(measure, problem.objective(measure), history, to_torch(trained), status)
     inside, units = problem.normalized()
     with _threads(1 if problem.n * width <= ONE_THREAD else torch.get_num_threads()):
         network = Network(inside, width, init_scale, np.random.default_rng(random_state))
@@ -269,8 +306,6 @@ def _as_problem(X: Any, y: Any, **keywords: Any) -> Problem:
         raise ValueError("y is missing; pass X and y, or a Problem.")
     else:
         problem = Problem(X, y, **given)
-    if problem.interpolates:
-        raise ValueError("lam is None, but gradient training cannot interpolate; use a small lam such as 1e-6.")
     for what, name, known in (("loss", problem.loss.name, LOSSES), ("penalty", problem.penalty.name, SQUARED_COSTS)):
         if name not in known:
             raise ValueError(f"{what} {name!r} cannot be trained by gradients; choose one of {', '.join(known)}.")
