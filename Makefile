@@ -37,7 +37,7 @@ docs: $(VENV)/with-docs
 	@echo "docs/_build/html/index.html"
 
 clean:
-	@rm -rf build dist docs/_build docs/generated .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf build dist docs/_build docs/generated docs/gallery .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # The package itself, editable, with the extras that the name of the stamp lists.

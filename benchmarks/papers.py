@@ -24,9 +24,9 @@ PAPERS = {
 
 INTRODUCTION = """# Claims of the papers
 
-What the papers say, and what came out when it was run with this package. The table is written by
-`benchmarks/papers.py`, which measures every line anew; the [gallery](examples/index.rst) shows the same systems in pictures.
-"No" and "partly" are results too: the sentence beside them says what differs.
+What the papers say, and what came out when it was run with this package. The tables are written by
+`benchmarks/papers.py`, which measures every line anew; the [gallery](gallery/papers/index.rst) shows the same systems
+in pictures. "No" and "partly" are results too: the sentence beside them says what differs.
 """
 
 

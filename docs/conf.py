@@ -6,6 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this checkout, installed or not
 
+from sphinx_gallery.sorting import ExplicitOrder
+
 from cellsolve import __version__
 
 project = "cellsolve"
@@ -20,8 +22,9 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 
 html_theme = "furo"
@@ -33,6 +36,31 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings name the types
 numpydoc_show_class_members = False  # the class template lists them
+
+#: pages of the gallery in the order in which they are read: what the package does, then the papers
+FEATURES = ["fit", "interpolation", "losses", "path_and_cv", "plane", "classification"]
+FEATURES += ["cells", "certificate", "budget", "constraints"]
+PAPERS = ["biases", "weight_decay", "compression", "label_noise", "weight_normalisation"]
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": ExplicitOrder([f"plot_{name}.py" for name in FEATURES + PAPERS]),
+    "subsection_order": ExplicitOrder(["examples/features", "examples/papers"]),
+    "abort_on_example_error": True,
+    "capture_repr": (),  # only what is printed
+    "image_srcset": ["2x"],
+    "matplotlib_animations": False,
+    "min_reported_time": 10**6,  # times change with every build
+    "show_memory": False,
+    "write_computation_times": False,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "doc_module": ("cellsolve",),
+    "backreferences_dir": None,
+}
 
 
 def keep_bars(app, what, name, obj, options, lines):
