@@ -8,6 +8,7 @@ the affine part is free. Their sum is in the contact set too, but for the distan
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -41,6 +42,8 @@ NEIGHBOURS = 8
 PLACES = np.linspace(0.0, 1.0, 7)
 #: neurons lighter than this share of the norm are solver dust
 DUST = 1e-9
+#: a polished dual vector larger than the master's by this is one of many that solve a singular system, and no bound
+BEYOND = 1e8
 
 
 def can_gather(problem: Problem) -> bool:
@@ -123,8 +126,10 @@ def _gathered(
         return solution
     exact = polish(problem, solution, left)
     room = SAVED if problem.interpolates else SAME
-    worse = exact is None or exact.objective(problem) > solution.objective(problem) * (1 + room)
-    return solution if worse else exact
+    if exact is None or exact.objective(problem) > solution.objective(problem) * (1 + room):
+        return solution
+    singular = np.abs(exact.alpha).max() > BEYOND * np.abs(solution.alpha).max()
+    return replace(exact, alpha=solution.alpha) if singular else exact
 
 
 def together(

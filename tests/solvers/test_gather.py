@@ -120,6 +120,17 @@ def test_an_interpolant_with_few_neurons():
     assert solution.residual <= 1e-12 and solution.gap <= 1e-8
 
 
+def test_a_singular_system_has_no_dual_vector_to_tell():
+    """Many points on hinges of few neurons: the multipliers that solve for them may be of any size."""
+    rng = np.random.default_rng([2, 5, 6])
+    X, through = rng.uniform(-1, 1, (12, 2)), rng.uniform(-1, 1, (5, 2))
+    slopes = rng.standard_normal((5, 2))
+    neurons = np.column_stack([slopes, -np.sum(slopes * through, axis=1)])
+    y = np.maximum(np.c_[X, np.ones(12)] @ neurons.T, 0) @ rng.choice([-1.0, 1.0], 5)
+    solution = interpolate(X, y)  # overflow would be a warning
+    assert solution.status == "optimal" and solution.gap <= 1e-8
+
+
 @pytest.mark.parametrize(("free", "neurons"), [("none", 22), ("affine", 19)])
 def test_facings_that_may_be_one_are_not_two(free, neurons):
     rng = np.random.default_rng(0)
