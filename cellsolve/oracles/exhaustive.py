@@ -144,9 +144,14 @@ class ExhaustiveOracle(Oracle):
         if not self.problem.penalty.jumps or not len(theta):
             return theta
         distinct, inverse = np.unique(cells, return_inverse=True)
-        inner = self.cells.take(distinct).interior_points()[inverse]
+        within = self.cells.take(distinct)
+        inner = within.interior_points()[inverse]
         sizes = np.linalg.norm(theta, axis=1, keepdims=True) / np.linalg.norm(inner, axis=1, keepdims=True)
-        return theta + OFF_BORDER * sizes * inner
+        inner *= sizes
+        sides = np.where(within.unpack(0, len(distinct))[inverse], 1.0, -1.0)
+        lifted = self.problem.lifted.T
+        beyond = -np.minimum(sides * (theta @ lifted), 0.0) / (sides * (inner @ lifted))  # what it violates the cell by
+        return theta + np.maximum(OFF_BORDER, 2 * beyond.max(axis=1, keepdims=True)) * inner
 
     def _at_the_ends(self, directions: Array, cells: np.ndarray) -> Array:
         """The least and the largest bias that keep each direction in its cell.

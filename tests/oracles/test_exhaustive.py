@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from cellsolve import Problem, enumerate_cells
+from cellsolve import LabelNoise, Problem, enumerate_cells, interpolate
 from cellsolve.oracles.cones import ConeOracle
 from cellsolve.oracles.exhaustive import ExhaustiveOracle
 from cellsolve.oracles.responses import project
@@ -82,3 +82,12 @@ def test_few_active_points_of_many_coordinates():
     pattern[order[1:]] = False
     maps, rows = project(lifted, pattern, np.flatnonzero(~pattern))
     assert maps.shape == (12, 1) and len(rows) <= 2
+
+
+@pytest.mark.parametrize(("n", "seed"), [(12, 0), (16, 1)])
+def test_neurons_off_the_border_are_in_their_cell(n, seed):
+    """The shortest neuron with its responses is a little outside, where it costs what its neighbours do."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((n, 2)), rng.standard_normal(n)
+    solution = interpolate(X, y, penalty=LabelNoise(full=True))
+    assert solution.status == "optimal"
