@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -192,7 +193,7 @@ def lam_max(moments: Moments, group_size: int = 1) -> float:
 
 
 def _penalised(
-    moments: Moments, arrays: tuple | None, lam: float, tol: float, size: int, start: Compression | None
+    moments: Moments, arrays: tuple[Any, Any] | None, lam: float, tol: float, size: int, start: Compression | None
 ) -> Compression:
     features, outputs = moments.units
     problem = Quadratic(moments.gram, moments.cross, moments.square, size)
@@ -243,7 +244,7 @@ def _fewer(problem: Quadratic, lam: float, answer: Answer, tol: float) -> Answer
     return best
 
 
-def _error(answer: Answer, problem: Quadratic, moments: Moments, arrays: tuple | None) -> float:
+def _error(answer: Answer, problem: Quadratic, moments: Moments, arrays: tuple[Any, Any] | None) -> float:
     """Return the relative error: from the products, or where these do not tell it, from samples that are at hand."""
     if not problem.square:
         return 0.0
