@@ -1,4 +1,4 @@
-"""Gradient training, the other side of every check (needs torch: ``pip install cellsolve[torch]``)."""
+"""Gradient training, the other side of every check (networks need torch: ``pip install cellsolve[torch]``)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {"train_network": "network", "TrainedNetwork": "network", "OPTIMIZERS": "optimizers"}
+#: these need no torch
+_HOME |= {"train_diagonal": "diagonal", "DiagonalRun": "diagonal", "basis_pursuit": "pursuit"}
 
 __all__ = list(_HOME)
 
@@ -19,7 +21,7 @@ def __getattr__(name: str) -> Any:
         if error.name != "torch":
             raise
         raise ImportError(
-            "gradient training needs torch, which is not installed: pip install cellsolve[torch]"
+            f"training.{name} needs torch, which is not installed: pip install cellsolve[torch]"
         ) from error
 
 
