@@ -4,10 +4,10 @@ from functools import cache
 
 import numpy as np
 from _digits import accuracy, between, loss, trained
-from claims import Claim, Measured
 from sklearn.linear_model import MultiTaskLasso
 
 import cellsolve as cs
+from claims import Claim, Measured
 
 NEURONS, OUTPUTS, DRAWS = 500, 10, 200
 #: samples -> what the authors publish for Gaussian data: the mean number of neurons kept
@@ -81,7 +81,7 @@ def exact_on_training_data() -> Measured:
     found = cs.compress(features, outputs)
     alive = int(features.any(axis=0).sum())
     text = (
-        f"On {len(X)} samples the activations have rank {np.linalg.matrix_rank(features)} with {alive} neurons that are "
+        f"On {len(X)} samples the activations have rank {np.linalg.matrix_rank(features)}, and {alive} neurons are "
         f"ever active, so exact outputs keep {found.n_kept}: the bound, {found.rank_bound}, says nothing there. It is "
         "the penalised program that compresses."
     )

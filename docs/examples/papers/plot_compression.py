@@ -67,7 +67,7 @@ for name, module in (("original", network), ("last layer compressed", small.modu
 # How many neurons, at what accuracy
 # ----------------------------------
 # Along a path of lam. The weights that the lasso keeps are shrunk, and fitted anew without a penalty they do more with
-# fewer neurons; the dashed lines are those of the network itself. Each point is a convex program solved to a proven gap.
+# fewer neurons; the dashed line is that of the network itself. Each point is a convex program with a proven gap.
 
 lams = np.geomspace(2.0, 1e-3, 13)
 paths = {refit: [cs.compress_layer(network, "4", X, lam=lam, refit=refit) for lam in lams] for refit in (True, False)}
@@ -90,10 +90,10 @@ for ax in axes:
 # %%
 # How many the theory allows
 # --------------------------
-# Some optimum has at most rank(features) x rank(outputs) neurons. The bound is far from tight here; with few samples and
-# outputs that must be exact it comes near. Standard Gaussian features of 500 neurons and 10 outputs, as in the authors'
-# experiment: the mean number of neurons of the optimum beside the counts that the authors publish, which are
-# those of an iterative method (34.4, 82.3, 126.8 and 167.9), and the bound 10 N.
+# Some optimum has at most rank(features) x rank(outputs) neurons. The bound is far from tight, also with few samples and
+# outputs that must be exact. Standard Gaussian features of 500 neurons and 10 outputs, as in the authors' experiment:
+# the mean number of neurons of the optimum beside the counts that the authors publish (34.4, 82.3, 126.8 and 167.9),
+# and the bound 10 N.
 
 rng = np.random.default_rng(0)
 counts = {}
@@ -129,7 +129,8 @@ with torch.no_grad():
 for lam in (1.0, 0.1, 0.01, 0.001):
     start = time.perf_counter()
     compression = cs.compress(features, outputs, lam=lam)
-    print(f"lam {lam:5}: {compression.n_kept:3} neurons, gap {compression.gap:.0e}, {time.perf_counter() - start:.3f} s")
+    seconds = time.perf_counter() - start
+    print(f"lam {lam:5}: {compression.n_kept:3} neurons, gap {compression.gap:.0e}, {seconds:.2f} s")
 
 # %%
 # The mathematics, and a comparison with scikit-learn's MultiTaskLasso, are on the page on :doc:`compression
