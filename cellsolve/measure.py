@@ -186,6 +186,8 @@ class SparseMeasure:
         moves into the offset.
         """
         w = self._w(penalty, X)
+        with np.errstate(over="ignore"):  # w so small that theta / w is no float is 0 beside theta
+            w = np.where(np.isfinite(np.abs(self.neurons).max(axis=1, initial=0.0) / np.where(w > 0, w, 1.0)), w, 0.0)
         sizes = self._sizes()
         offset = self.offset
         if as_potential(penalty).free_constant(self.fit_bias):

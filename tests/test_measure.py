@@ -193,3 +193,11 @@ def test_values_of_one_input_far_from_zero_are_right_to_rounding(outputs, copies
     columns = weights.reshape(33, -1).T, offset.reshape(-1), linear.reshape(-1)
     expected = np.array([[exactly(at, c, b0, a0) for c, b0, a0 in zip(*columns)] for at in x])
     np.testing.assert_allclose(values, expected, rtol=1e-15, atol=1e-15)
+
+
+def test_slopes_that_vanish_beside_the_bias_are_constants():
+    measure = SparseMeasure([[5e-324, 2.0], [1e-310, -1.0], [1.0, 0.5]], [3.0, 1.0, 1.0])
+    normalized = measure.normalized("slope")
+    assert normalized.n_neurons == 1 and normalized.offset == 6.0
+    x = np.linspace(-3, 3, 7)
+    np.testing.assert_allclose(normalized.predict(x), measure.predict(x), rtol=1e-15)
