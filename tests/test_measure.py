@@ -196,7 +196,7 @@ def test_values_of_one_input_far_from_zero_are_right_to_rounding(outputs, copies
 
 
 def test_slopes_that_vanish_beside_the_bias_are_constants():
-    measure = SparseMeasure([[5e-324, 2.0], [1e-310, -1.0], [1.0, 0.5]], [3.0, 1.0, 1.0])
+    measure = cs.SparseMeasure([[5e-324, 2.0], [1e-310, -1.0], [1.0, 0.5]], [3.0, 1.0, 1.0])
     normalized = measure.normalized("slope")
     assert normalized.n_neurons == 1 and normalized.offset == 6.0
     x = np.linspace(-3, 3, 7)
