@@ -42,6 +42,9 @@ FEATURES = ["fit", "interpolation", "losses", "path_and_cv", "plane", "classific
 FEATURES += ["cells", "certificate", "budget", "constraints"]
 PAPERS = ["biases", "weight_decay", "compression", "label_noise", "weight_normalisation"]
 
+#: for each name of the API, the pages of the gallery that use it
+BACKREFERENCES = "gallery/backreferences"
+
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
@@ -59,7 +62,8 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_signature": False,
     "doc_module": ("cellsolve",),
-    "backreferences_dir": None,
+    "reference_url": {"cellsolve": None},  # names in the code are links to these pages
+    "backreferences_dir": BACKREFERENCES,
 }
 
 
@@ -76,5 +80,13 @@ def keep_bars(app, what, name, obj, options, lines):
             lines[k] = "".join(p if j % 2 else p.replace("|", r"\|") for j, p in enumerate(parts))
 
 
+def name_pages(app, what, name, obj, options, lines):
+    """End the docstring of what pages of the gallery use with a list of them."""
+    pages = Path(app.srcdir, BACKREFERENCES, f"{name}.examples")
+    if what in ("class", "function") and pages.exists() and pages.stat().st_size:
+        lines += ["", ".. rubric:: In the gallery", "", f".. minigallery:: {name}", ""]
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", keep_bars, priority=900)  # after numpydoc
+    app.connect("autodoc-process-docstring", name_pages, priority=950)

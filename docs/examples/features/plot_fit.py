@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import cellsolve as cs
-from cellsolve.plotting import plot_fit, plot_neuron_space
+from cellsolve.plotting import plot_comparison, plot_fit, plot_neuron_space
 from cellsolve.training import train_network
 
 rng = np.random.default_rng(0)
@@ -17,8 +17,8 @@ x = np.sort(rng.uniform(-2, 2, 40))
 y = np.sin(3 * x) + 0.2 * rng.standard_normal(40)
 
 # %%
-# The objective is the mean of :math:`(f(x_i)-y_i)^2/2` plus ``lam`` times the norm of the network, which is what weight
-# decay on weights and biases amounts to.
+# The objective is the mean of :math:`(f(x_i)-y_i)^2/2` plus ``lam`` times the norm of the network, which is what
+# weight decay on weights and biases amounts to.
 
 solution = cs.solve(x, y, lam=0.003)
 print(solution)
@@ -42,7 +42,8 @@ runs = [train_network(x, y, lam=0.003, steps=3000, random_state=seed) for seed i
 for seed, run in enumerate(runs):
     excess = cs.certify(run.measure, x, y, lam=0.003, certificate=solution).excess
     print(f"seed {seed}: objective {run.objective:.8f}, {excess:.1e} above the best of any width, proven")
+plot_comparison(solution, {"Adam, width 100": runs})
 
 # %%
-# On one input all of this is a chain of kinks, solved in linear time: :doc:`/univariate`. What ``lam`` and the penalty do
-# to the number of kinks is on the next page and in :doc:`/sparsity`.
+# On one input all of this is a chain of kinks, solved in linear time: :doc:`/univariate`. What ``lam`` and the
+# penalty do to the number of kinks is on the next page and in :doc:`/sparsity`.
