@@ -90,7 +90,7 @@ for ax in axes:
 # %%
 # How many the theory allows
 # --------------------------
-# Some optimum has at most rank(features) x rank(outputs) neurons. The bound is far from tight, also with few samples and
+# Some optimum has at most rank(features) x rank(outputs) neurons. The bound is far from tight, also for few samples and
 # outputs that must be exact. Standard Gaussian features of 500 neurons and 10 outputs, as in the authors' experiment:
 # the mean number of neurons of the optimum beside the counts that the authors publish (34.4, 82.3, 126.8 and 167.9),
 # and the bound 10 N.
