@@ -28,7 +28,8 @@ from cellsolve.training.optimizers import OPTIMIZERS, Optimizer
 
 #: about how many records a history has
 N_RECORDS = 100
-RECORD = ("step", "objective", "decay_objective", "time")
+RECORD = ("step", "objective", "decay_objective", "imbalance", "time")
+Record = tuple[int, float, float, float, float]  # as RECORD says
 #: up to this many products of a row and a neuron, one thread is faster than several that wait for each other after
 #: every operation: on two busy cores five to seventy times, measured from 500 products to a million
 ONE_THREAD = 1_000_000
@@ -44,7 +45,7 @@ STATUSES = {
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """What `train_network` returns: the best network that it recorded.
+    r"""What `train_network` returns: the best network that it recorded.
 
     Attributes
     ----------
@@ -55,9 +56,10 @@ class TrainedNetwork:
         best network of any width.
     history : dict of arrays
         About a hundred records: ``step``, ``objective`` (mean loss + lam * norm), ``decay_objective`` (with half
-        the squared weights in place of the norm: never smaller, equal for a balanced network) and ``time`` in
-        seconds. On one row a step ``loss``, ``norm`` and ``gradient_square``, the mean of ||grad f(x_i)||² over the
-        points, take the place of ``decay_objective``.
+        the squared weights in place of the norm: never smaller, equal for a balanced network), ``imbalance``
+        (:math:`\sum_k |w_k^2 - \|c_k\|^2| / \sum_k (w_k^2 + \|c_k\|^2)`, 0 for a balanced network, 1 at
+        most) and ``time`` in seconds. On one row a step ``loss``, ``norm`` and ``gradient_square``, the mean of
+        ||grad f(x_i)||² over the points, take the place of ``decay_objective`` and ``imbalance``.
     module : torch.nn.Module
         The network with the weights that it was trained to, in the units of the data.
     status : str
@@ -146,18 +148,21 @@ def train_network(
         As in `Problem`.
     width : int
         Number of neurons K.
-    optimizer : {"adam", "sgd", "lbfgs"}
+    optimizer : {"adam", "sgd", "lbfgs", "pathprox"}
         Adam, most often the most accurate here; gradient descent with momentum 0.9; L-BFGS with a strong Wolfe line
-        search, most often the fastest to a percent. The first two lower their learning rate to zero along a cosine.
+        search, most often the fastest to a percent; PathProx, proximal gradient descent on the path norm, which makes
+        neurons exactly zero, for the penalties ``variation``, ``slope`` and ``l1``. All but L-BFGS lower their
+        learning rate to zero along a cosine.
     label_noise : float
         Standard deviation of the noise on the labels, in the units of y, for ``optimizer="sgd"``, the squared loss and
         one output; with a lam the penalty is ``variation`` or ``slope``. A third of the size of y is much: neurons
         that points too near to each other need get lost.
     steps : int, optional
-        Default 5000 for Adam, 10000 for gradient descent, 1000 for L-BFGS; a million on one row each.
+        Default 5000 for Adam and PathProx, 10000 for gradient descent, 1000 for L-BFGS; a million on one row each.
     lr : float, optional
-        Learning rate, default 0.03 for Adam, 0.3 for gradient descent, 1 for L-BFGS (see the notes), on one row a step
-        1/sqrt(width).
+        Learning rate, default 0.03 for Adam, 0.3 for gradient descent, 1 for L-BFGS and PathProx (see the notes), on
+        one row a step 1/sqrt(width). That of PathProx is divided by a bound on the curvature of smooth losses, so
+        it means the same for all of them and should stay below 2; ``absolute`` and ``quantile`` need about 0.1.
     init_scale : float
         Size of the first network's values relative to that of y (to 1 for labels). Its neurons are Gaussian as seen
         from data with mean 0 and variance 1 in every column, and balanced: :math:`\|\theta_k\| = \|c_k\|`.
@@ -175,7 +180,8 @@ def train_network(
     Raises
     ------
     ValueError
-        Arguments that do not fit together, ``lam=None`` without ``optimizer="sgd"``, or an optimizer that is not there.
+        Arguments that do not fit together, PathProx with the penalty ``label_noise``, ``lam=None`` without
+        ``optimizer="sgd"``, or an optimizer that is not there.
 
     Notes
     -----
@@ -183,7 +189,8 @@ def train_network(
     (150, 2, 1e-3), the median of three seeds is above the best network of any width by 6e-5, 2e-8, 3e-5 and 9e-3 with
     Adam at 0.01, 7e-5, 3e-8, 1e-7 and 4e-3 at 0.03, 3e-5, 4e-8, 2e-7 and 6e-3 at 0.1; with gradient descent by 2e-1,
     1e-2, 3e-3 and 7e-1 at 0.03, 3e-4, 1e-6, 5e-5 and 4e-2 at 0.3, 2e-4, 1e-9, 5e-5 and 1e-2 at 1, where single seeds
-    already failed at 2, and data that are all of one sign can diverge at 1.
+    already failed at 2, and data that are all of one sign can diverge at 1; with PathProx by 3e-2, 3e-9, 2e-4 and 1e-2
+    at 0.3, 6e-4, 3e-10, 4e-5 and 6e-3 at 1, 4e-4, 6e-10, 2e-5 and 2e-3 at 2, and data of one sign diverged at 4.
     """
     problem = _as_problem(X, y, lam=lam, loss=loss, penalty=penalty, free=free, fit_bias=fit_bias)
     if optimizer not in OPTIMIZERS:
@@ -229,11 +236,11 @@ def train_network(
 
 def _descend(
     network: Network, method: Optimizer, lr: float, steps: int, progress: bool
-) -> tuple[str, list[tuple[int, float, float, float]], tuple[Any, Any, Any]]:
-    """Return the status, records (step, objective, decay objective, time) and the best recorded network."""
-    optimizer = method.make(network.parameters, lr)
+) -> tuple[str, list[Record], tuple[Any, Any, Any]]:
+    """Return the status, the records and the best recorded network."""
+    optimizer = method.make(network, lr)
     start, best = time.perf_counter(), network.snapshot()
-    records: list[tuple[int, float, float, float]] = []
+    records: list[Record] = []
 
     def closure() -> Any:
         optimizer.zero_grad()
@@ -243,12 +250,12 @@ def _descend(
 
     def record(step: int) -> str:
         nonlocal best
-        objective, decayed = network.values()
+        objective, decayed, imbalance = network.values()
         if not np.isfinite(decayed):
             return "diverged"
         if records and objective < min(earlier[1] for earlier in records):
             best = network.snapshot()
-        records.append((step, objective, decayed, time.perf_counter() - start))
+        records.append((step, objective, decayed, imbalance, time.perf_counter() - start))
         return "stalled" if step and records[-1][1:3] == records[-2][1:3] else "finished"
 
     status = record(0)

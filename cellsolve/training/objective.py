@@ -66,22 +66,38 @@ class Network:
         """What an optimiser moves."""
         return [self.theta, self.outer, self.free]
 
-    def objectives(self) -> tuple[Any, Any]:
-        """Return mean loss + lam sum w ||c||, and the same with (w^2 + ||c||^2) / 2 for w ||c||."""
+    def loss(self, response: Any = None) -> Any:
+        """Return the mean loss, without the penalty; `response` (n, K) saves computing what the neurons answer."""
         problem = self.problem
-        response = torch.relu(self.lifted @ self.theta.T)
-        fit = response @ self.outer + self.basis @ self.free
-        loss = LOSSES[problem.loss.name](problem.loss, fit, self.targets).sum() / problem.n
-        cost = SQUARED_COSTS[problem.penalty.name]
-        inner = cost(problem.penalty, self.theta, response, self.lifted, problem.fit_bias)
-        outer = self.outer.square().sum(1)
-        return loss + problem.level * (inner * outer).sqrt().sum(), loss + problem.level / 2 * (inner + outer).sum()
+        fit = (self.response() if response is None else response) @ self.outer + self.basis @ self.free
+        return LOSSES[problem.loss.name](problem.loss, fit, self.targets).sum() / problem.n
 
-    def values(self) -> tuple[float, float]:
-        """Return the objectives as numbers."""
+    def response(self) -> Any:
+        """Return what every neuron answers to every point, (n, K)."""
+        return torch.relu(self.lifted @ self.theta.T)
+
+    def squares(self, response: Any) -> tuple[Any, Any]:
+        """Return w(theta_k)^2 and ||c_k||^2 of every neuron."""
+        potential = self.problem.penalty
+        inner = SQUARED_COSTS[potential.name](potential, self.theta, response, self.lifted, self.problem.fit_bias)
+        return inner, self.outer.square().sum(1)
+
+    def objectives(self) -> tuple[Any, Any, Any]:
+        """Return mean loss + lam sum w ||c||, the same with (w^2 + ||c||^2) / 2 for w ||c||, and the imbalance.
+
+        The imbalance sum |w^2 - ||c||^2| / sum (w^2 + ||c||^2) is 0 for a balanced network and at most 1.
+        """
+        response, level = self.response(), self.problem.level
+        loss, (inner, outer) = self.loss(response), self.squares(response)
+        decay, apart = (inner + outer).sum(), (inner - outer).detach().abs().sum()
+        imbalance = apart / decay.detach() if decay > 0 else apart
+        return loss + level * (inner * outer).sqrt().sum(), loss + level / 2 * decay, imbalance
+
+    def values(self) -> tuple[float, float, float]:
+        """Return the objectives and the imbalance as numbers."""
         with torch.no_grad():
-            objective, decayed = self.objectives()
-        return objective.item(), decayed.item()
+            objective, decayed, imbalance = self.objectives()
+        return objective.item(), decayed.item(), imbalance.item()
 
     def snapshot(self) -> tuple[Any, Any, Any]:
         """Return copies of the neurons, the outer weights and the coefficients of the problem's basis."""

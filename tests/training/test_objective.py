@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cellsolve import losses, potentials
+from cellsolve import Problem, losses, potentials
 from cellsolve.training import objective
 
 
@@ -35,3 +35,27 @@ def test_costs_agree_with_numpy(penalty, bias):
 
 def test_every_loss_and_penalty_of_the_library_is_there():
     assert set(objective.LOSSES) == set(losses.LOSSES) and set(objective.SQUARED_COSTS) == set(potentials.POTENTIALS)
+
+
+@pytest.mark.parametrize("penalty", ["variation", "slope", "label_noise"])
+def test_the_objectives_are_the_loss_and_what_the_sizes_of_the_neurons_cost(penalty):
+    rng = np.random.default_rng(0)
+    problem, _ = Problem(
+        rng.uniform(-1, 1, (15, 2)), rng.uniform(-1, 1, (15, 2)), lam=0.3, penalty=penalty
+    ).normalized()
+    network = objective.Network(problem, 6, 1.0, rng)
+    with torch.no_grad():
+        network.theta *= torch.linspace(0.5, 2, 6)[:, None]  # out of balance
+        theta, outer, _ = (part.numpy() for part in network.parameters)
+        loss = network.loss().item()
+    inner, size = problem.neuron_costs(theta), np.linalg.norm(outer, axis=1)
+    fit = problem.responses(theta) @ outer  # the free part starts at zero
+    np.testing.assert_allclose(loss, 0.5 * np.sum((fit - problem.targets) ** 2) / problem.n, rtol=1e-12)
+    half = (inner**2 + size**2) / 2
+    expected = loss + problem.level * np.sum(inner * size), loss + problem.level * np.sum(half)
+    np.testing.assert_allclose(network.values()[:2], expected, rtol=1e-12)
+    np.testing.assert_allclose(network.values()[2], np.abs(inner**2 - size**2).sum() / half.sum() / 2, rtol=1e-12)
+    with torch.no_grad():
+        for part in network.parameters:
+            part.zero_()
+    assert network.values()[2] == 0
