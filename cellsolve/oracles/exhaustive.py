@@ -150,7 +150,8 @@ class ExhaustiveOracle(Oracle):
         inner *= sizes
         sides = np.where(within.unpack(0, len(distinct))[inverse], 1.0, -1.0)
         lifted = self.problem.lifted.T
-        beyond = -np.minimum(sides * (theta @ lifted), 0.0) / (sides * (inner @ lifted))  # what it violates the cell by
+        outside, margin = -np.minimum(sides * (theta @ lifted), 0.0), sides * (inner @ lifted)
+        beyond = np.divide(outside, margin, out=np.zeros_like(margin), where=margin > 0)  # a point at 0 has no sides
         return theta + np.maximum(OFF_BORDER, 2 * beyond.max(axis=1, keepdims=True)) * inner
 
     def _at_the_ends(self, directions: Array, cells: np.ndarray) -> Array:
