@@ -20,7 +20,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve
+from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpstrf
 
 from cellsolve.compression.blocks import lengths, rows
@@ -58,6 +58,8 @@ class Ridge:
         product = cho_solve(self.factor, self.roots * self.gram, check_finite=False) / self.roots
         hessian = self.lam * product * (reduced @ reduced.T)
         hessian = hessian.reshape(count, self.size, count, self.size).sum(axis=(1, 3))
+        if not (hessian.diagonal() > 0).all():
+            raise np.linalg.LinAlgError("a curvature is lost in rounding")
         roots = np.sqrt(hessian.diagonal())
         return (hessian + hessian.T) / (2 * np.outer(roots, roots)), roots
 
@@ -132,7 +134,7 @@ def nonnegative(hessian: Array, slopes: Array, scales: Array) -> Array:
         solution = np.zeros_like(scales)
         if free.any():
             inside = hessian[np.ix_(free, free)]
-            solution[free] = solve(inside, -linear[free], assume_a="pos", check_finite=False)
+            solution[free] = -cho_solve(cho_factor(inside, check_finite=False), linear[free], check_finite=False)
         gradient = linear + hessian @ solution
         wrong = np.where(free, solution < 0, gradient < -ROUNDING * np.abs(linear).max())
         count = int(wrong.sum())
