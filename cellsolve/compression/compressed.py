@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from cellsolve.checks import count, positive
 from cellsolve.compression.blocks import lengths
 from cellsolve.compression.exact import Range, Triangle, interpolate, on_support
-from cellsolve.compression.moments import Moments, as_batch, blocks, numerical_rank
-from cellsolve.compression.multitask import Answer, Quadratic, appraise, minimise
+from cellsolve.compression.moments import Moments, as_batch, in_units
+from cellsolve.compression.multitask import Answer, Quadratic, appraise, judge, minimise
 from cellsolve.compression.reduction import independent
 from cellsolve.compression.scales import descend
 from cellsolve.data import Array
@@ -40,15 +40,19 @@ class Compression:
     objective : float
         :math:`\|\Phi V^\top-\Psi\|_F^2/2N+\lambda\sum_k\|v_k\|`, or :math:`\sum_k\|v_k\|` if the outputs are exact.
     gap : float
-        Proven relative distance of the objective from the optimum, (objective - lower bound) / objective.
+        Proven relative distance of the objective from the optimum, (objective - lower bound) / objective, what float64
+        rounds in it included.
     error : float
-        :math:`\|\Phi V^\top-\Psi\|_F/\|\Psi\|_F`, of what is left after the means where there is an intercept.
+        :math:`\|\Phi V^\top-\Psi\|_F/\|\Psi\|_F`, of what is left after the means where there is an intercept. From
+        products alone, an error below about 1e-6 is not told from 0.
     lam, lam_max : float or None
         Weight of the penalty, and the least one for which no neuron is kept; None if the outputs are exact.
     rank_bound : int
-        rank(Phi) rank(Psi). Some optimal weights have no more neurons, and these are such.
+        rank(Phi) rank(Psi), of Psi that part which the features reach. Some optimal weights have no more neurons, and
+        these are such, up to rounding: products do not tell features apart that differ by 1e-7 of their size.
     status : Status
-        ``optimal`` if the gap is at most tol, ``interrupted`` or ``stalled``.
+        ``optimal`` if the gap is at most tol, ``interrupted``, or ``stalled`` where rounding left a larger gap, or
+        outputs that should be exact are missed by more than rounding.
     """
 
     weights: Array
@@ -69,13 +73,16 @@ class Compression:
 
     @cached_property
     def rank_bound(self) -> int:
-        """rank(Phi) rank(Psi), which no more neurons are needed for (Shenouda et al. 2023)."""
-        first, second = map(numerical_rank, self._ranks)
-        return first * second
+        """rank(Phi) rank(Psi), more neurons than which are not needed (Shenouda et al. 2023)."""
+        first, second = map(np.linalg.matrix_rank, self._ranks)
+        return int(first * second)
 
     def predict(self, features: ArrayLike) -> Array:
         """Return the outputs, shape (N, m), of features (N, K)."""
-        outputs = np.asarray(features, dtype=float) @ self.weights.T
+        values = np.asarray(features, dtype=float)
+        if values.ndim != 2 or values.shape[1] != self.weights.shape[1]:
+            raise ValueError(f"features have shape {values.shape}; pass (N, {self.weights.shape[1]}).")
+        outputs = values @ self.weights.T
         return outputs if self.intercept is None else outputs + self.intercept
 
     def __repr__(self) -> str:
@@ -119,7 +126,7 @@ def compress(
         Weight of the norms, in units of outputs times features; None keeps the outputs exactly, which drops neurons
         only where the features have less than full rank, so always if there are fewer samples than neurons.
     tol : float
-        Proven relative gap at which to stop.
+        Proven relative gap at which to stop, below 1.
     group_size : int
         Columns that belong to one neuron, those next to each other: kh * kw for a channel of a convolution.
     fit_intercept : bool
@@ -142,7 +149,14 @@ def compress(
     One pass of coordinate descent finds neurons, and Newton's method on their norms, of which the problem is a smooth
     convex function, finds how large they are: twenty steps also where the features are so alike that first-order
     methods take tens of thousands (see the page on compression). Exact outputs take a few such problems, by the method
-    of multipliers. Ctrl-C returns the best weights so far.
+    of multipliers. They are as exact as the features' dtype: directions that rounding of that dtype may have made
+    count as none, and outputs may miss by the root of its precision, 1.5e-8 of their size in float64; `error` says by
+    how much. Ctrl-C returns the best weights so far.
+
+    The gap takes the rounding of every product in, by worst-case bounds, so it ends above `tol` where the digits of
+    float64 do not suffice: of `Moments`, where lam is some 1e-5 of `lam_max` and outputs are a linear function of the
+    features, or 1e-9 where they have noise. With the arrays at hand the last residual is computed from the samples, and
+    1e-9 is proven in both cases.
 
     References
     ----------
@@ -163,7 +177,14 @@ def compress(
     size = count(group_size, "group_size")
     tol = positive(tol, "tol", 1e-6)
     kind = Triangle if lam is None else Moments
+    if tol >= 1:
+        raise ValueError(f"tol is {tol:g}; pass a relative gap below 1.")
+    if start is not None and lam is None:
+        raise ValueError("start is for a path of lam; leave it out where the outputs are exact (lam=None).")
     if isinstance(features, (Moments, Triangle)):
+        if fit_intercept and not features.fit_intercept:
+            name = type(features).__name__
+            raise ValueError(f"fit_intercept is True, but this {name} has no means; give it fit_intercept=True, too.")
         if outputs is not None:
             raise ValueError(f"outputs are given beside a {type(features).__name__}, which has them already.")
         if not isinstance(features, kind):
@@ -187,30 +208,36 @@ def compress(
     return _penalised(sums, arrays, positive(lam, "lam", None), tol, size, start)
 
 
-def lam_max(moments: Moments, group_size: int = 1) -> float:
-    """Return the least lam for which no neuron is kept."""
-    return float(np.ldexp(lengths(moments.cross, group_size).max(), sum(moments.units)))
-
-
 def _penalised(
     moments: Moments, arrays: tuple[Any, Any] | None, lam: float, tol: float, size: int, start: Compression | None
 ) -> Compression:
     features, outputs = moments.units
-    problem = Quadratic(moments.gram, moments.cross, moments.square, size)
-    # from where it is as good as infinite or nothing, it may be rounded
-    inside = float(np.clip(np.ldexp(lam, -features - outputs), np.finfo(float).tiny, np.finfo(float).max / 4))
+    problem = Quadratic(moments.gram, moments.cross, moments.square, size, moments.rounding)
+    with np.errstate(over="ignore"):  # from where it is as good as infinite or nothing, it may be rounded
+        inside = float(np.clip(np.ldexp(lam, -features - outputs), np.finfo(float).tiny, np.finfo(float).max / 4))
     begin = None if start is None else _inside(start, problem, moments)
     answer = minimise(problem, inside, tol=tol, start=begin)
     answer = _fewer(problem, inside, answer, tol)
-    error = _error(answer, problem, moments, arrays)
-    most, ranks = lam_max(moments, size), (problem.gram, problem.cross)
+    missed = problem.square + float(np.sum(answer.weights * (problem.gram @ answer.weights - 2 * problem.cross)))
+    if arrays is not None and (missed < CANCELLED * problem.square or answer.distance > tol * answer.objective):
+        missed, slopes = _seen(arrays, moments, answer.weights)
+        seen = judge(problem, inside, answer.weights, slopes, missed)
+        if seen.distance < answer.distance:
+            answer = replace(seen, interrupted=answer.interrupted)
+    error = float(np.sqrt(max(missed, 0.0) / problem.square)) if problem.square else 0.0
+    sizes = np.where(problem.heights > 0, problem.heights, 1.0)[:, None]
+    most, ranks = moments.lam_max(size), (problem.gram / sizes / sizes.T, problem.cross / sizes)
     return _finish(moments, answer, size, 2 * outputs, tol, error=error, lam=lam, lam_max=most, ranks=ranks)
 
 
 def _exact(triangle: Triangle, tol: float, size: int) -> Compression:
     features, outputs = triangle.parts
-    inside = Range(features, outputs, triangle.precision)
-    if inside.missed > np.sqrt(triangle.precision):
+    least = float(np.finfo(float).eps)
+    for precision in (triangle.precision, least):
+        inside = Range(features, outputs, precision, triangle.noise)
+        if inside.missed <= np.sqrt(precision):
+            break
+    else:
         raise ValueError(
             f"outputs are no linear function of the features: the best one misses them by {inside.missed:.2g} of their "
             "size; pass a lam, with which they need not be exact."
@@ -222,60 +249,69 @@ def _exact(triangle: Triangle, tol: float, size: int) -> Compression:
         distance = max(cost - answer.objective + answer.distance, 0.0)
         if distance <= max(tol * cost, answer.distance):
             answer = Answer(fewer, cost, distance, answer.interrupted)
-    missed, all_of = np.linalg.norm(features @ answer.weights - outputs), np.linalg.norm(outputs)
-    error = float(missed / all_of) if all_of else 0.0
-    power = triangle.units[1] - triangle.units[0]
-    ranks = inside.rows, inside.targets
-    return _finish(triangle, answer, size, power, tol, error=error, lam=None, lam_max=None, ranks=ranks)
+    error, power = inside.error(answer.weights), triangle.units[1] - triangle.units[0]
+    ranks, given = (inside.rows, inside.left.T @ outputs), error <= inside.tolerance
+    return _finish(
+        triangle, answer, size, power, tol, error=error, lam=None, lam_max=None, ranks=ranks, given=given
+    )
 
 
 def _fewer(problem: Quadratic, lam: float, answer: Answer, tol: float) -> Answer:
     """Return an answer as good with neurons that depend on others left out, or the same."""
-    best = answer
-    for _ in range(REPAIRS):
-        weights = independent(problem.gram, answer.weights, problem.size)
-        if weights is answer.weights or answer.interrupted:
-            break
-        tried = appraise(problem, lam, descend(problem.gram, problem.cross, lam, weights, problem.size, enough=0.0))
-        answer = tried if tried.distance <= tol * tried.objective else minimise(problem, lam, tol=tol, start=weights)
-        fewer = np.count_nonzero(answer.weights) < np.count_nonzero(best.weights)
-        if fewer and answer.distance <= max(tol * answer.objective, best.distance):
-            best = answer
-    return best
+    best, size = answer, problem.size
+    try:
+        for _ in range(REPAIRS):
+            weights = independent(problem.gram, answer.weights, size)
+            if weights is answer.weights or answer.interrupted:
+                break
+            answer = appraise(problem, lam, descend(problem.gram, problem.cross, lam, weights, size, enough=0.0))
+            allowed = max(tol * answer.objective, best.distance)
+            if answer.distance > allowed:
+                answer = minimise(problem, lam, tol=tol, start=weights)
+            fewer = np.count_nonzero(lengths(answer.weights, size)) < np.count_nonzero(lengths(best.weights, size))
+            if fewer and answer.distance <= allowed:
+                best = answer
+    except KeyboardInterrupt:
+        return replace(best, interrupted=True)
+    return replace(best, interrupted=answer.interrupted)
 
 
-def _error(answer: Answer, problem: Quadratic, moments: Moments, arrays: tuple[Any, Any] | None) -> float:
-    """Return the relative error: from the products, or where these do not tell it, from samples that are at hand."""
-    if not problem.square:
-        return 0.0
-    missed = problem.square + float(np.vdot(answer.weights, problem.gram @ answer.weights - 2 * problem.cross))
-    if arrays is not None and missed < CANCELLED * problem.square:
-        used = np.flatnonzero(answer.weights.any(axis=1))
-        first, second = moments.means
-        shift, missed = second - first @ answer.weights, 0.0
-        for phi, psi in blocks(*arrays, moments.units, used):
-            psi -= phi @ answer.weights[used] + shift
-            missed += float(np.vdot(psi, psi)) / moments.n_samples
-    return float(np.sqrt(max(missed, 0.0) / problem.square))
+def _seen(arrays: tuple[Any, Any], moments: Moments, weights: Array) -> tuple[float, Array]:
+    """Return |R|^2 / N and Phi' R / N from the samples, with the digits that their products lack.
+
+    With an intercept R is what the means leave, but for their rounding, a number of that size squared.
+    """
+    first, second = moments.means
+    shift, missed, slopes = second - first @ weights, 0.0, np.zeros_like(weights)
+    for phi, psi in in_units(*arrays, moments.units):
+        psi -= phi @ weights + shift
+        missed += float(np.sum(psi**2)) / moments.n_samples
+        slopes += (phi - first).T @ psi / moments.n_samples
+    return missed, slopes
 
 
 def _finish(
     sums: Moments | Triangle, answer: Answer, size: int, power: int, tol: float, *, error: float, lam: float | None,
-    lam_max: float | None, ranks: tuple[Array, Array],
+    lam_max: float | None, ranks: tuple[Array, Array], given: bool = True,
 ) -> Compression:  # fmt: skip
     features, outputs = sums.units
     intercept = None
-    if sums.fit_intercept:
-        first, second = sums.means
-        intercept = np.ldexp(second - first @ answer.weights, outputs)
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(np.ldexp(answer.weights.T, outputs - features))
+        objective = float(np.ldexp(answer.objective, power))
+        if sums.fit_intercept:
+            first, second = sums.means
+            intercept = np.ldexp(second - first @ answer.weights, outputs)
+    if not np.isfinite(weights).all():
+        raise ValueError("features are so much smaller than outputs that weights overflow; divide both by their sizes.")
     gap = answer.distance / answer.objective if answer.objective else 0.0
-    reached = Status.OPTIMAL if gap <= tol else Status.STALLED
+    reached = Status.OPTIMAL if gap <= tol and given else Status.STALLED
     return Compression(
-        weights=np.ascontiguousarray(np.ldexp(answer.weights.T, outputs - features)),
+        weights=weights,
         kept=np.flatnonzero(lengths(answer.weights, size)),
         intercept=intercept,
-        objective=float(np.ldexp(answer.objective, power)),
-        gap=gap,
+        objective=objective,
+        gap=float(gap),
         error=error,
         lam=lam,
         lam_max=lam_max,
@@ -288,3 +324,7 @@ def _inside(start: Compression, problem: Quadratic, moments: Moments) -> Array:
     if start.weights.T.shape != problem.cross.shape:
         raise ValueError(f"start has weights of shape {start.weights.shape}; {problem.cross.T.shape} is needed.")
     return np.ascontiguousarray(np.ldexp(start.weights.T, moments.units[0] - moments.units[1]))
+
+
+def lam_max(moments: Moments, group_size: int = 1) -> float:
+    return moments.lam_max(group_size)

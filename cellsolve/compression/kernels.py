@@ -11,10 +11,10 @@ BLOCK = 32
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sweep(gram, cross, lams, bounds, size, weights, room):
+def sweep(gram, cross, lam, bounds, size, weights, room):
     """Minimise over each group of rows in turn, the others held; each time the objective falls, or stays.
 
-    Of tr(V' G V) / 2 - tr(V' C) + sum_g lam_g |V_g|, with `gram` G (q, q), `cross` C (q, m), groups of `size` rows of
+    Of tr(V' G V) / 2 - tr(V' C) + lam sum_g |V_g|, with `gram` G (q, q), `cross` C (q, m), groups of `size` rows of
     `weights` V (q, m), which is overwritten, and `bounds` at least the norms of the diagonal blocks of G. A group of
     one row is minimised over exactly. `room` has shape (BLOCK + 2 * size, m) at least.
     """
@@ -39,7 +39,7 @@ def sweep(gram, cross, lams, bounds, size, weights, room):
                     value = residual[i - start, t] + bound * weights[i, t]
                     square += value * value
             length = np.sqrt(square)
-            factor = (1.0 - lams[group] / length) / bound if length > lams[group] else 0.0
+            factor = (1.0 - lam / length) / bound if length > lam else 0.0
             moved = False
             for i in range(first, first + size):
                 for t in range(m):

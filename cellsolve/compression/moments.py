@@ -3,15 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 
+from cellsolve.compression.blocks import lengths
 from cellsolve.data import Array
 
-#: rows that are turned into float64 and multiplied at once: a fast product, and no copy of all data
-ROWS = 8192
+#: rows that are turned into float64 and multiplied at once: a fast product, no copy of all data, and so few that what
+#: the sums round stays small
+ROWS = 1024
+#: half the distance from 1 to the next float, the largest relative rounding
+UNIT = float(np.finfo(float).eps) / 2
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of products over samples, less the means where they are centred; the means are those less an origin."""
+
+    count: int
+    means: tuple[Array, Array]
+    gram: Array
+    cross: Array
+    squares: Array
+    blocks: int = 1
+
+    def __add__(self, other: Sums) -> Sums:
+        """Return the sums over both sets of samples, without cancellation (Chan, Golub and LeVeque 1983)."""
+        count = self.count + other.count
+        first, second = (theirs - ours for ours, theirs in zip(self.means, other.means))
+        part = other.count / count
+        weight = part * self.count
+        return Sums(
+            count,
+            (self.means[0] + part * first, self.means[1] + part * second),
+            self.gram + other.gram + weight * np.outer(first, first),
+            self.cross + other.cross + weight * np.outer(first, second),
+            self.squares + other.squares + weight * second**2,
+            self.blocks + other.blocks,
+        )
 
 
 class Moments:
@@ -33,17 +67,17 @@ class Moments:
     >>> moments = Moments()
     >>> for _ in range(10):  # batches that need not be there together
     ...     features = np.maximum(rng.standard_normal((100, 50)), 0)
-    ...     moments.update(features, features[:, :3] @ rng.standard_normal((3, 5)))
-    >>> compress(moments, lam=0.05).n_kept <= 50
+    ...     _ = moments.update(features, features[:, :3] @ rng.standard_normal((3, 5)))
+    >>> compress(moments, lam=0.1 * moments.lam_max()).n_kept <= 50
     True
     """
 
     def __init__(self, *, fit_intercept: bool = False) -> None:
         self.fit_intercept = bool(fit_intercept)
-        #: samples so far
-        self.n_samples = 0
         #: the powers of two by which features and outputs are divided
         self.units = (0, 0)
+        self._origin: tuple[Array, Array] | None = None
+        self._sums: Sums | None = None
 
     def update(self, features: ArrayLike, outputs: ArrayLike) -> Moments:
         """Add a batch of samples: features (N, K), outputs (N, m) or (N,); return self.
@@ -51,68 +85,112 @@ class Moments:
         Raises
         ------
         ValueError
-            For anything that is not finite and real, or does not fit to the batches before. Nothing is added then.
+            For anything that is not finite and real, or does not fit to the batches before. Nothing is added then, nor
+            at Ctrl-C.
         """
         first, second = as_batch(features, outputs)
-        if not self.n_samples:
-            self._begin(first, second)
-        refuse_widths((first, second), self._cross.shape)
-        gram, cross = np.zeros_like(self._gram), np.zeros_like(self._cross)
-        sums, square = [np.zeros_like(shift) for shift in self._shifts], 0.0
+        total = self._sums
+        if total is None:
+            self.units = unit_of(first), unit_of(second)
+            self._origin = None
+        else:
+            refuse_widths((first, second), total.cross.shape)
         with np.errstate(over="ignore", invalid="ignore"):  # refused below
-            for phi, psi in blocks(first, second, self.units):
-                if self.fit_intercept:
-                    phi, psi = phi - self._shifts[0], psi - self._shifts[1]
-                    sums[0] += phi.sum(axis=0)
-                    sums[1] += psi.sum(axis=0)
-                gram += phi.T @ phi
-                cross += phi.T @ psi
-                square += float(np.vdot(psi, psi))
-        if not (np.isfinite(gram).all() and np.isfinite(cross).all() and np.isfinite(square)):
+            for phi, psi in in_units(first, second, self.units):
+                part = self._of(phi, psi)
+                total = part if total is None else total + part
+        assert total is not None
+        if not (np.isfinite(total.gram).all() and np.isfinite(total.cross).all() and np.isfinite(total.squares).all()):
             raise ValueError("features or outputs of this batch are too large beside those of the first for float64.")
-        self._gram += gram
-        self._cross += cross
-        self._square += square
-        for total, part in zip(self._sums, sums):
-            total += part
-        self.n_samples += len(first)
+        self.__dict__.pop("_flat", None)
+        self._sums = total
         return self
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples so far."""
+        return 0 if self._sums is None else self._sums.count
 
     @property
     def n_neurons(self) -> int:
         """Number of features K."""
-        return len(self._gram)
+        return len(self._total.gram)
+
+    def lam_max(self, group_size: int = 1) -> float:
+        """Return the least `lam` for which no neuron is kept, where a path of values begins."""
+        with np.errstate(over="ignore"):
+            return float(np.ldexp(lengths(self.cross, group_size).max(), sum(self.units)))
 
     @property
     def gram(self) -> Array:
         """Phi' Phi / N in units, of features less their means where an intercept is fitted."""
-        mean = self._sums[0] / self.n_samples
-        return self._gram / self.n_samples - np.outer(mean, mean)
+        gram = self._total.gram / self.n_samples
+        gram[self._flat[0]], gram[:, self._flat[0]] = 0.0, 0.0
+        return gram
 
     @property
     def cross(self) -> Array:
         """Phi' Psi / N in units."""
-        return self._cross / self.n_samples - np.outer(*(total / self.n_samples for total in self._sums))
+        cross = self._total.cross / self.n_samples
+        cross[self._flat[0]], cross[:, self._flat[1]] = 0.0, 0.0
+        return cross
 
     @property
     def square(self) -> float:
         """|Psi|^2 / N in units."""
-        mean = self._sums[1] / self.n_samples
-        return max(self._square / self.n_samples - float(mean @ mean), 0.0)
+        return float(self._total.squares[~self._flat[1]].sum()) / self.n_samples
 
     @property
     def means(self) -> tuple[Array, Array]:
         """What features and outputs are less of, in units: zero without an intercept."""
-        first, second = (s + total / self.n_samples for s, total in zip(self._shifts, self._sums))
+        assert self._origin is not None
+        first, second = (origin + mean for origin, mean in zip(self._origin, self._total.means))
         return first, second
 
-    def _begin(self, features: Any, outputs: Any) -> None:
-        self.units = unit_of(features), unit_of(outputs)
-        first, second = next(blocks(features, outputs, self.units))
-        self._shifts = [part.mean(axis=0) * self.fit_intercept for part in (first, second)]
-        self._sums = [np.zeros_like(shift) for shift in self._shifts]
-        K, m = first.shape[1], second.shape[1]
-        self._gram, self._cross, self._square = np.zeros((K, K)), np.zeros((K, m)), 0.0
+    @property
+    def rounding(self) -> float:
+        """What an entry of `gram` may be wrong by, as a share of the roots of the diagonal's entries, or of `square`.
+
+        A sum of n products is wrong by n u times the sum of their sizes at most, u = 2^-53, in whatever order. What is
+        less a mean is known to u times that mean.
+        """
+        total, far = self._total, 0.0
+        for mean, squares, flat in zip(total.means, (total.gram.diagonal(), total.squares), self._flat):
+            if self.fit_intercept and not flat.all():
+                far = max(far, float(np.max(np.abs(mean[~flat]) / np.sqrt(squares[~flat] / total.count))))
+        return (ROWS + total.blocks + 8 + 2 * far) * UNIT
+
+    @property
+    def _total(self) -> Sums:
+        if self._sums is None:
+            raise ValueError("these Moments have no samples yet; call their update.")
+        return self._sums
+
+    @cached_property
+    def _flat(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which features and outputs are constant but for the rounding of their means, and so nothing is left of."""
+        total = self._total
+        if not self.fit_intercept:
+            return np.zeros(len(total.gram), dtype=bool), np.zeros(len(total.squares), dtype=bool)
+        spreads = (np.sqrt(part / total.count) for part in (total.gram.diagonal(), total.squares))
+        first, second = (spread <= ROWS * UNIT * np.abs(mean) for spread, mean in zip(spreads, self.means))
+        return first, second
+
+    def _of(self, phi: Array, psi: Array) -> Sums:
+        """Return the sums of a block, which it overwrites."""
+        means = np.zeros(phi.shape[1]), np.zeros(psi.shape[1])
+        if self.fit_intercept:
+            if self._origin is None:
+                self._origin = phi.mean(axis=0), psi.mean(axis=0)
+            for part, mean, origin in zip((phi, psi), means, self._origin):
+                middle = part.mean(axis=0)
+                part -= middle
+                rest = part.mean(axis=0)  # what the mean was rounded by
+                part -= rest
+                mean += (middle - origin) + rest
+        elif self._origin is None:
+            self._origin = means
+        return Sums(len(phi), means, phi.T @ phi, phi.T @ psi, np.einsum("ij,ij->j", psi, psi))
 
 
 def refuse_widths(batch: tuple[Any, Any], widths: tuple[int, int]) -> None:
@@ -126,7 +204,12 @@ def as_batch(features: ArrayLike, outputs: ArrayLike) -> tuple[Any, Any]:
     """Return both as real arrays with two dimensions and as many rows, in the dtype that they have."""
     checked = []
     for name, part in (("features", features), ("outputs", outputs)):
-        array = np.asarray(part)
+        if issparse(part) or isinstance(part, np.ma.MaskedArray):
+            raise ValueError(f"{name} are a {type(part).__name__}; pass a plain array, with a number for every entry.")
+        try:
+            array = np.asarray(part)
+        except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; tensors that NumPy has no word for
+            raise ValueError(f"{name} cannot be read as a matrix: {error}") from error
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{name} have dtype {array.dtype}; pass real numbers.")
         if array.ndim == 1:
@@ -144,13 +227,11 @@ def as_batch(features: ArrayLike, outputs: ArrayLike) -> tuple[Any, Any]:
     return checked[0], checked[1]
 
 
-def blocks(
-    features: Any, outputs: Any, units: tuple[int, int], used: np.ndarray | slice = slice(None)
-) -> Iterator[tuple[Array, Array]]:
-    """Yield both in units, as float64, some rows at a time, and of the features those columns that are used."""
+def in_units(features: Any, outputs: Any, units: tuple[int, int]) -> Iterator[tuple[Array, Array]]:
+    """Yield both in units, as float64, some rows at a time; these are the caller's to overwrite."""
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)
-        yield _divided(features[rows][:, used], units[0]), _divided(outputs[rows], units[1])
+        yield _divided(features[rows], units[0]), _divided(outputs[rows], units[1])
 
 
 def _divided(values: Any, unit: int) -> Array:
@@ -164,8 +245,3 @@ def unit_of(values: Any) -> int:
     size = max(float(values.max()), -float(values.min()))
     return int(np.frexp(size)[1]) if size else 0
 
-
-def numerical_rank(matrix: Array) -> int:
-    """Return the rank up to rounding of float64, whatever the sizes of the rows."""
-    sizes = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return int(np.linalg.matrix_rank(matrix / np.where(sizes > 0, sizes, 1.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,30 +21,46 @@ ROUNDS = 100
 PATIENCE, GAIN, NEARER = 4, 1e-3, 0.9
 #: Newton's steps end where they gain less than this share of the gap
 SHARE = 0.1
+#: rounding of sums that are added in pairs, as NumPy does, in units of 2^-53
+PAIRS = 64
 
 
 @dataclass(frozen=True)
 class Quadratic:
-    """tr(V' G V) / 2 - tr(V' C) + square / 2, which is |Phi V - Psi|^2 / 2N, V with groups of `size` rows."""
+    """tr(V' G V) / 2 - tr(V' C) + square / 2, which is |Phi V - Psi|^2 / 2N, V with groups of `size` rows.
+
+    `rounding` is what an entry of G may be wrong by, as a share of the roots of its diagonal entries, and so for C.
+    """
 
     gram: Array
     cross: Array
     square: float
     size: int = 1
+    rounding: float = 0.0
 
-    @property
+    @cached_property
     def bounds(self) -> Array:
         """Upper bounds of the curvature in every group, exact for one row."""
         if self.size == 1:
             return np.ascontiguousarray(self.gram.diagonal())
         count, size = len(self.gram) // self.size, self.size
-        blocks = self.gram.reshape(count, size, count, size)[np.arange(count), :, np.arange(count)]
-        return np.linalg.norm(blocks, 2, axis=(1, 2)) * (1 + 1e-12)
+        diagonal = self.gram.reshape(count, size, count, size)[np.arange(count), :, np.arange(count)]
+        return np.linalg.norm(diagonal, 2, axis=(1, 2)) * (1 + 1e-12)
 
-    @property
+    @cached_property
     def lam_max(self) -> float:
         """The least lam for which all weights are zero."""
         return float(lengths(self.cross, self.size).max())
+
+    @cached_property
+    def heights(self) -> Array:
+        """The lengths of the features, |Phi_i| / sqrt(N)."""
+        return np.sqrt(np.maximum(self.gram.diagonal(), 0.0))
+
+    @property
+    def precision(self) -> float:
+        """The relative rounding of G, C and the products that `appraise` makes of them."""
+        return self.rounding + (len(self.gram) + self.cross.shape[1] + PAIRS) * np.finfo(float).eps / 2
 
 
 @dataclass(frozen=True)
@@ -85,27 +102,44 @@ def minimise(problem: Quadratic, lam: float, *, tol: float, start: Array | None 
 
 
 def appraise(problem: Quadratic, lam: float, weights: Array) -> Answer:
-    r"""Return the objective and how far it is from the optimum at most.
-
-    With the residual R and g = C - G V = Phi' R / N, s R / N is feasible in the dual where s |g_g| <= lam for all
-    groups, and leaves |R|^2 (1 - s)^2 / 2N + lam sum |V_g| - s <V, g>: of terms that are small near the optimum, so
-    that it is as accurate as g.
-    """
+    """Return the objective and how far it is from the optimum at most, by the products alone."""
     slopes = problem.cross - problem.gram @ weights
-    inner = float(np.vdot(weights, slopes))
-    missed = max(problem.square - float(np.vdot(weights, problem.cross)) - inner, 0.0)
+    missed = problem.square - float(np.sum(weights * problem.cross)) - float(np.sum(weights * slopes))
+    return judge(problem, lam, weights, slopes, max(missed, 0.0), _reach(problem, weights))
+
+
+def judge(
+    problem: Quadratic, lam: float, weights: Array, slopes: Array, missed: float, size: float | None = None
+) -> Answer:
+    r"""Return the objective and how far it is from the optimum at most, no digit of it lost in rounding.
+
+    With the residual R, `missed` = |R|^2 / N and `slopes` g = Phi' R / N, s R / N is feasible in the dual where
+    s |g_g| <= lam for all groups, and leaves |R|^2 (1 - s)^2 / 2N + lam sum |V_g| - s <V, g>: of terms that are small
+    near the optimum, so that it is as accurate as g. This is wrong in row i by |Phi_i| / sqrt(N) times `size` times the
+    precision at most, where `size` is |R| / sqrt(N) if R was at hand, and |Psi| / sqrt(N) + sum_i |Phi_i| |V_i| /
+    sqrt(N) for products, which cancel. Both the bound and the objective are held to what that leaves open.
+    """
     cost = lam * float(lengths(weights, problem.size).sum())
-    # a rounding of G and C changes g by as much, here taken for lengths that the supremum may be short of
-    noise = 4 * len(slopes) * np.finfo(float).eps * problem.lam_max
-    reach = float(lengths(slopes, problem.size).max()) + noise
+    inner = float(np.sum(weights * slopes))
+    whole = _reach(problem, weights)
+    size = np.sqrt(missed) + problem.precision * whole if size is None else size
+    noise = problem.precision * size * lengths(problem.heights[:, None], problem.size)
+    reach = float((lengths(slopes, problem.size) + noise).max())
     share = min(1.0, lam / reach) if reach > 0 else 1.0
     if missed > 0:
         share = max(0.0, min(share, (missed + inner) / missed))
-    distance = missed * (1 - share) ** 2 / 2 + cost - share * inner
-    return Answer(weights.copy(), missed / 2 + cost, max(distance, 0.0))
+    left_open = 2 * problem.precision * size * whole
+    distance = missed * (1 - share) ** 2 / 2 + cost - share * inner + left_open
+    objective = missed / 2 + cost
+    return Answer(weights.copy(), objective, min(max(distance, 0.0), objective))  # no objective is below 0
+
+
+def _reach(problem: Quadratic, weights: Array) -> float:
+    """Return |Psi| / sqrt(N) + sum_i |Phi_i| |V_i| / sqrt(N), the size of what the residual is the sum of."""
+    return float(np.sqrt(problem.square) + problem.heights @ np.linalg.norm(weights, axis=1))
 
 
 def _pass(problem: Quadratic, lam: float, weights: Array) -> None:
     bounds = problem.bounds
     room = np.empty((BLOCK + 2 * problem.size, weights.shape[1]))
-    sweep(problem.gram, problem.cross, np.full(len(bounds), lam), bounds, problem.size, weights, room)
+    sweep(problem.gram, problem.cross, lam, bounds, problem.size, weights, room)

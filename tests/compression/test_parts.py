@@ -43,7 +43,7 @@ def test_a_pass_is_that_of_the_formula(K, size):
     expected = swept(problem, weights, lam)
     room = np.empty((BLOCK + 2 * size, 3))
     before = objective(problem, weights, lam)
-    sweep(problem.gram, problem.cross, np.full(K, lam), problem.bounds, size, weights, room)
+    sweep(problem.gram, problem.cross, lam, problem.bounds, size, weights, room)
     assert weights == pytest.approx(expected, rel=1e-10, abs=1e-12)
     assert objective(problem, weights, lam) < before
 
@@ -53,7 +53,7 @@ def test_a_neuron_that_is_never_active_stays_out():
     gram, cross = problem.gram.copy(), problem.cross.copy()
     gram[4], gram[:, 4], cross[4] = 0, 0, 0
     weights = np.zeros_like(cross)
-    sweep(gram, cross, np.full(12, 0.01), np.ascontiguousarray(gram.diagonal()), 1, weights, np.empty((BLOCK + 2, 3)))
+    sweep(gram, cross, 0.01, np.ascontiguousarray(gram.diagonal()), 1, weights, np.empty((BLOCK + 2, 3)))
     assert not weights[4].any() and weights.any()
 
 
