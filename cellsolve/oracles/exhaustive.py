@@ -134,13 +134,13 @@ class ExhaustiveOracle(Oracle):
             for k, (tau, member) in enumerate(zip(directions, members, strict=True)):
                 pattern = self.cells.unpack(family.cells[member], family.cells[member] + 1)[0]
                 theta[k] = least_neuron(problem.lifted, pattern, np.maximum(family.maps[member] @ tau, 0.0))
-            return self._inside(theta, family.cells[members])
+            return self.inside(theta, family.cells[members])
         if problem.penalty.free_constant(problem.fit_bias) and len(directions):
             return self._at_the_ends(directions, family.cells[members])
-        return self._inside(directions, family.cells[members])
+        return self.inside(directions, family.cells[members])
 
-    def _inside(self, theta: Array, cells: np.ndarray) -> Array:
-        """Where w jumps between cells, move neurons off the border, into the cell that they were priced in."""
+    def inside(self, theta: Array, cells: np.ndarray) -> Array:
+        """Where w jumps between cells, return neurons moved off the border, into the cells they belong to."""
         if not self.problem.penalty.jumps or not len(theta):
             return theta
         distinct, inverse = np.unique(cells, return_inverse=True)

@@ -20,6 +20,8 @@ def solve_all_cells(problem: Problem, oracle, options: Options) -> Outcome:
     program = group_lasso(problem, cells=oracle.data_cells)
     program.solve(options.solver)
     theta, signs = program.atoms()
+    cells = np.flatnonzero(oracle.data_cells.patterns.any(axis=1))
+    theta = oracle.inside(theta, np.tile(cells, 2))  # rounding may have put them into the cell beside, at another cost
     cost = problem.neuron_costs(theta)
     keep = cost > DUST * max(cost.sum(), np.finfo(float).tiny)
     weights, theta = signs[keep] * cost[keep, None], theta[keep] / cost[keep, None]

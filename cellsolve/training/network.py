@@ -37,9 +37,9 @@ ONE_THREAD = 1_000_000
 #: every status and its sentence
 STATUSES = {
     "finished": "all steps done",
-    "stalled": "stopped early: no step lowers the objective any more",
-    "diverged": "the objective grew out of bounds; this is the best network seen, pass a smaller lr to get further",
-    "interrupted": "interrupted; this is the best network so far",
+    "stalled": "stopped early: steps do not change the objective any more",
+    "diverged": "the objective grew out of bounds; this is the best network seen before, pass a smaller lr",
+    "interrupted": "interrupted; this is what it had reached",
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from cellsolve import Problem, enumerate_cells, interpolate, solve
+from cellsolve import LabelNoise, Problem, enumerate_cells, interpolate, solve
 from cellsolve.programs import group_lasso
 from cellsolve.solvers.cell_master import CellMaster, facets_around
 from cellsolve.solvers.conic import OutOfTime
@@ -112,3 +112,11 @@ def test_active_cells_find_what_every_cell_gives(penalty):
     assert some.objective == pytest.approx(every.objective, rel=2e-6)
     some, every = (interpolate(X, y, penalty=penalty, method=method) for method in ("active_cells", "all_cells"))
     assert some.gap <= 1e-6 and some.objective == pytest.approx(every.objective, rel=2e-6)
+
+
+def test_neurons_on_borders_count_in_the_cell_that_they_come_from():
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        X, y = rng.uniform(-1, 1, (8, 2)), rng.standard_normal(8)
+        found = interpolate(X, y, penalty=LabelNoise(full=True), method="all_cells")
+        assert found.status == "optimal", seed
