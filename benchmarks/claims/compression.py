@@ -110,9 +110,7 @@ CLAIMS = [
         rank_bound,
     ),
     Claim("That program is the multitask lasso", "layer width theorem", multitask_lasso),
-    Claim(
-        "Neurons kept for 500 Gaussian features and 10 outputs, N = 10, 20, 30, 40", "simulations", gaussian_counts
-    ),
+    Claim("Neurons kept for 500 Gaussian features and 10 outputs, N = 10, 20, 30, 40", "simulations", gaussian_counts),
     Claim(
         "512 neurons of the last hidden layer become 47, a tenth, with no change in accuracy (VGG-19, CIFAR-10)",
         "Parhi's table",

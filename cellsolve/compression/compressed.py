@@ -251,9 +251,7 @@ def _exact(triangle: Triangle, tol: float, size: int) -> Compression:
             answer = Answer(fewer, cost, distance, answer.interrupted)
     error, power = inside.error(answer.weights), triangle.units[1] - triangle.units[0]
     ranks, given = (inside.rows, inside.left.T @ outputs), error <= inside.tolerance
-    return _finish(
-        triangle, answer, size, power, tol, error=error, lam=None, lam_max=None, ranks=ranks, given=given
-    )
+    return _finish(triangle, answer, size, power, tol, error=error, lam=None, lam_max=None, ranks=ranks, given=given)
 
 
 def _fewer(problem: Quadratic, lam: float, answer: Answer, tol: float) -> Answer:

@@ -244,4 +244,3 @@ def unit_of(values: Any) -> int:
     """Return the exponent of the power of two that is next to the largest size, 0 where all are 0."""
     size = max(float(values.max()), -float(values.min()))
     return int(np.frexp(size)[1]) if size else 0
-
