@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from cellsolve.checks import count, positive
 from cellsolve.compression.blocks import lengths
 from cellsolve.compression.exact import Range, Triangle, interpolate, on_support
-from cellsolve.compression.moments import Moments, as_batch, in_units
+from cellsolve.compression.moments import UNIT, Moments, as_batch, in_units
 from cellsolve.compression.multitask import Answer, Quadratic, appraise, judge, minimise
 from cellsolve.compression.reduction import independent
 from cellsolve.compression.scales import descend
@@ -21,6 +21,8 @@ from cellsolve.solution import Status
 
 #: a squared error below this share of the outputs has lost half of its digits in their products
 CANCELLED = 1e-8
+#: what NumPy's sums of all entries round, which are added in pairs, in units of 2^-53
+PAIRS = 64
 #: how often neurons that depend on others are left out and the rest solved for again
 REPAIRS = 5
 
@@ -212,7 +214,9 @@ def _penalised(
     moments: Moments, arrays: tuple[Any, Any] | None, lam: float, tol: float, size: int, start: Compression | None
 ) -> Compression:
     features, outputs = moments.units
-    problem = Quadratic(moments.gram, moments.cross, moments.square, size, moments.rounding)
+    gram, cross = moments.gram, moments.cross
+    precision = moments.rounding + (sum(cross.shape) + PAIRS) * UNIT
+    problem = Quadratic(gram, cross, moments.square, size, precision)
     with np.errstate(over="ignore"):  # from where it is as good as infinite or nothing, it may be rounded
         inside = float(np.clip(np.ldexp(lam, -features - outputs), np.finfo(float).tiny, np.finfo(float).max / 4))
     begin = None if start is None else _inside(start, problem, moments)

@@ -190,9 +190,6 @@ def interpolate(inside: Range, size: int, *, tol: float) -> Answer:
     lam = SHARE * float(lengths(best, size).max())
     missed, idle = np.inf, 0
     try:
-        polished = on_support(inside, best, size)
-        if polished is not None:
-            best, cost = polished, float(lengths(polished, size).sum())
         for _ in range(ROUNDS):
             shifted = inside.targets + shift
             problem = Quadratic(inside.gram, inside.rows.T @ shifted, float(np.vdot(shifted, shifted)), size)
@@ -203,9 +200,8 @@ def interpolate(inside: Range, size: int, *, tol: float) -> Answer:
             gap = cost - bound
             bound = max(bound, inside.bound(shift, size))
             exact = on_support(inside, weights, size)
-            if exact is not None and (polished is None or lengths(exact, size).sum() < cost):
-                best = polished = exact
-                cost = float(lengths(exact, size).sum())
+            if exact is not None and lengths(exact, size).sum() < cost:
+                best, cost = exact, float(lengths(exact, size).sum())
             idle = 0 if cost - bound < NEARER * gap else idle + 1
             if interrupted or cost - bound <= tol * cost or idle == PATIENCE:
                 break

@@ -21,22 +21,21 @@ ROUNDS = 100
 PATIENCE, GAIN, NEARER = 4, 1e-3, 0.9
 #: Newton's steps end where they gain less than this share of the gap
 SHARE = 0.1
-#: rounding of sums that are added in pairs, as NumPy does, in units of 2^-53
-PAIRS = 64
 
 
 @dataclass(frozen=True)
 class Quadratic:
     """tr(V' G V) / 2 - tr(V' C) + square / 2, which is |Phi V - Psi|^2 / 2N, V with groups of `size` rows.
 
-    `rounding` is what an entry of G may be wrong by, as a share of the roots of its diagonal entries, and so for C.
+    `precision` is what an entry of G, or of its products, may be wrong by, as a share of the roots of the diagonal's
+    entries, and so for C; where it is 0, gaps do not take rounding in.
     """
 
     gram: Array
     cross: Array
     square: float
     size: int = 1
-    rounding: float = 0.0
+    precision: float = 0.0
 
     @cached_property
     def bounds(self) -> Array:
@@ -56,11 +55,6 @@ class Quadratic:
     def heights(self) -> Array:
         """The lengths of the features, |Phi_i| / sqrt(N)."""
         return np.sqrt(np.maximum(self.gram.diagonal(), 0.0))
-
-    @property
-    def precision(self) -> float:
-        """The relative rounding of G, C and the products that `appraise` makes of them."""
-        return self.rounding + (len(self.gram) + self.cross.shape[1] + PAIRS) * np.finfo(float).eps / 2
 
 
 @dataclass(frozen=True)

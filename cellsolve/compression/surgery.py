@@ -2,113 +2,213 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import operator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx, nn
+from torch.nn import functional
 
 from cellsolve.compression.blocks import rows
+from cellsolve.data import Array
 
-#: modules and functions that treat every neuron, or channel, apart from the others
-APART_MODULES = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Tanh,
-    nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Identity, nn.Dropout, nn.Dropout2d, nn.BatchNorm1d,
-    nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
-)  # fmt: skip
-APART_FUNCTIONS = (
-    torch.relu, torch.tanh, torch.sigmoid, nn.functional.relu, nn.functional.gelu, nn.functional.silu,
-    nn.functional.leaky_relu, nn.functional.elu, nn.functional.dropout, nn.functional.max_pool2d,
-    nn.functional.avg_pool2d, nn.functional.adaptive_avg_pool2d, torch.nn.functional.softplus,
-)  # fmt: skip
-APART_METHODS = ("relu", "tanh", "sigmoid", "contiguous")
+#: what acts on every number alone: modules, functions, and methods by their names
+POINTWISE = {
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.RReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
+    nn.Softplus, nn.Softsign, nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh,
+    nn.Threshold, nn.Softshrink, nn.Hardshrink, nn.Tanhshrink, nn.Identity, nn.Dropout, nn.AlphaDropout,
+    torch.relu, torch.relu_, torch.tanh, torch.sigmoid, torch.clamp, torch.clamp_min, torch.abs, torch.square,
+    torch.sin, torch.exp, functional.relu, functional.relu6, functional.leaky_relu, functional.elu, functional.selu,
+    functional.celu, functional.gelu, functional.silu, functional.mish, functional.softplus, functional.softsign,
+    functional.tanh, functional.sigmoid, functional.logsigmoid, functional.hardswish, functional.hardsigmoid,
+    functional.hardtanh, functional.threshold, functional.dropout, functional.alpha_dropout,
+    "relu", "relu_", "tanh", "sigmoid", "clamp", "clamp_min", "abs", "square", "sin", "exp", "contiguous",
+}  # fmt: skip
+#: what acts on every channel of images alone
+CHANNELWISE = {
+    nn.Dropout2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, functional.dropout2d,
+    functional.max_pool2d, torch.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d,
+    functional.adaptive_max_pool2d,
+}  # fmt: skip
+NORMS = {nn.BatchNorm1d, nn.BatchNorm2d}
+FLATTENINGS = {nn.Flatten, torch.flatten, "flatten"}
+VIEWS = {torch.reshape, "view", "reshape"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """The layer that makes the neurons, and the normalisations on the way."""
+    """The layer that makes the neurons, the normalisations on the way, and how many columns belong to one neuron."""
 
     name: str
-    norms: tuple[str, ...]
-    channels: int
+    norms: tuple[tuple[str, int], ...]
+    size: int
 
 
-def source_of(module: Any, layer: str, reader: Any) -> Source | None:
-    """Return what makes the neurons that the layer reads, if nothing else reads them; else None."""
+def columns(reader: Any) -> int:
+    """Return how many columns of what a layer multiplies belong to one of its inputs."""
+    return prod(reader.kernel_size) if isinstance(reader, nn.Conv2d) else 1
+
+
+def source_of(module: Any, layer: str, inputs: Any) -> Source | None:
+    """Return what makes the neurons that the layer reads, if nothing else reads or changes them; else None.
+
+    The module, in evaluation mode, is traced and run on these inputs. The neurons are followed from where they are made
+    to where they are read: each is an index of one axis, or, once that is flattened with those behind it, as many
+    indices next to each other as `size` says.
+    """
     try:
-        graph = fx.symbolic_trace(module).graph
+        graph = _traced(module, inputs)
     except Exception:  # whatever a network does that cannot be traced
         return None
-    calls = [node for node in graph.nodes if node.op == "call_module" and node.target == layer]
-    if len(calls) != 1:
-        return None
-    norms: list[str] = []
-    node = calls[0].args[0] if calls[0].args else None
-    while isinstance(node, fx.Node) and len(node.users) == 1:
-        part = module.get_submodule(node.target) if node.op == "call_module" else None
-        if isinstance(part, (nn.Linear, nn.Conv2d)):
-            return _made_by(graph, node, part, reader, tuple(norms))
-        if not _apart(node, part, reader):
+
+    def called(node: fx.Node) -> Any:
+        return module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+    reader = module.get_submodule(layer)
+    ends = [node for node in graph.nodes if called(node) is reader]
+    way = [*ends]
+    while len(way) == 1 or type(called(way[-1])) not in (nn.Linear, nn.Conv2d):
+        before = _input(way[-1])
+        if before is None or len(ends) != 1:
             return None
-        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            norms.append(node.target)
-        node = node.args[0] if node.args else None
-    return None
-
-
-def _made_by(graph: fx.Graph, node: fx.Node, part: Any, reader: Any, norms: tuple[str, ...]) -> Source | None:
-    once = all(sum(n.target == name for n in graph.nodes) == 1 for name in (node.target, *norms))
-    channels = len(part.weight)
-    width = reader.in_channels if isinstance(reader, nn.Conv2d) else reader.in_features
-    flat = isinstance(part, nn.Conv2d) and isinstance(reader, nn.Linear)
-    if not once or getattr(part, "groups", 1) != 1 or (width % channels if flat else width != channels):
+        way.append(before)
+    maker, *steps = way[:0:-1]
+    shape, size, norms = maker.meta["shape"], 1, []
+    axis = len(shape) - (3 if isinstance(called(maker), nn.Conv2d) else 1)
+    if getattr(called(maker), "groups", 1) != 1:
         return None
-    return Source(str(node.target), norms, channels)
+    for step in steps:
+        before, shape = shape, step.meta["shape"]
+        if not _apart(step, called(step), axis, before, shape):
+            return None
+        if type(called(step)) in NORMS:
+            norms.append((str(step.target), size))
+        size = size * shape[axis] // before[axis]
+    if axis != len(shape) - (3 if isinstance(reader, nn.Conv2d) else 1) or not axis:
+        return None
+    parts = [called(maker), *(module.get_submodule(name) for name, _ in norms), reader]
+    if any(_touched(called(node)) for node in way if node.op == "call_module") or _shared(module, graph, parts):
+        return None
+    return Source(str(maker.target), tuple(norms), size * columns(reader))
 
 
-def _apart(node: fx.Node, part: Any, reader: Any) -> bool:
-    """Whether a step leaves the neurons apart, so that each may be left out; flattening may go before a Linear."""
-    if node.op == "call_module":
-        flattens = isinstance(part, nn.Flatten) and part.start_dim == 1 and isinstance(reader, nn.Linear)
-        return flattens or isinstance(part, APART_MODULES)
-    if node.target in (torch.flatten, "flatten"):
-        return node.args[1:] == (1,) and isinstance(reader, nn.Linear)
-    return node.target in APART_FUNCTIONS if node.op == "call_function" else node.target in APART_METHODS
+def write(reader: Any, weights: Array, bias: Array | None) -> None:
+    """Give a layer other weights and another bias: new parameters, as others may have a part in the old ones."""
+    for name, values in (("weight", weights), ("bias", bias)):
+        if values is not None:
+            old = reader.weight if getattr(reader, name) is None else getattr(reader, name)
+            shape = reader.weight.shape[: values.ndim] if values.ndim == 1 else reader.weight.shape
+            new = torch.as_tensor(values).reshape(shape).to(old.device, old.dtype)
+            setattr(reader, name, nn.Parameter(new, requires_grad=old.requires_grad))
 
 
-def group_size(reader: Any, source: Source | None) -> int:
-    """Return how many columns of what reaches the layer belong to one neuron or channel."""
-    if isinstance(reader, nn.Conv2d):
-        return int(np.prod(reader.kernel_size))
-    return reader.in_features // source.channels if source else 1
-
-
-def keep_only(module: Any, layer: str, source: Source, kept: np.ndarray, size: int) -> None:
+def keep_only(module: Any, layer: str, source: Source, kept: np.ndarray) -> None:
     """Remove all neurons but `kept` between their source and the layer that reads them, in place."""
-    at = torch.as_tensor(kept)
     maker, reader = module.get_submodule(source.name), module.get_submodule(layer)
-    _keep(maker, ("weight", "bias"), at)
-    if isinstance(maker, nn.Conv2d):
-        maker.out_channels = len(kept)
-    else:
-        maker.out_features = len(kept)
-    for name in source.norms:
+    _keep(maker, ("weight", "bias"), kept)
+    for name, size in source.norms:
         norm = module.get_submodule(name)
-        _keep(norm, ("weight", "bias", "running_mean", "running_var"), at)
-        norm.num_features = len(kept)
-    if isinstance(reader, nn.Conv2d):
-        reader.weight = nn.Parameter(reader.weight.detach()[:, at])
-        reader.in_channels = len(kept)
-    else:
-        reader.weight = nn.Parameter(reader.weight.detach()[:, torch.as_tensor(rows(kept, size))])
-        reader.in_features = reader.weight.shape[1]
+        _keep(norm, ("weight", "bias", "running_mean", "running_var"), rows(kept, size))
+        norm.num_features = len(kept) * size
+    _keep(reader, ("weight",), rows(kept, source.size // columns(reader)), axis=1)
+    for part in (maker, reader):
+        first, second = ("out_channels", "in_channels") if isinstance(part, nn.Conv2d) else ("out_features", "in_features")
+        setattr(part, first, part.weight.shape[0])
+        setattr(part, second, part.weight.shape[1])
 
 
-def _keep(part: Any, names: tuple[str, ...], at: Any) -> None:
+def _keep(part: Any, names: tuple[str, ...], kept: np.ndarray, axis: int = 0) -> None:
     for name in names:
-        values = getattr(part, name)
-        if isinstance(values, nn.Parameter):
-            setattr(part, name, nn.Parameter(values.detach()[at], requires_grad=values.requires_grad))
-        elif values is not None:
-            setattr(part, name, values[at])
+        old = getattr(part, name)
+        if old is not None:
+            new = old.detach().index_select(axis, torch.as_tensor(kept, device=old.device))
+            isparameter = isinstance(old, nn.Parameter)
+            setattr(part, name, nn.Parameter(new, requires_grad=old.requires_grad) if isparameter else new)
+
+
+class _Tracer(fx.Tracer):
+    proxy_buffer_attributes = True
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a graph and notes the shape of all that it computes."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        n.meta["shape"] = tuple(getattr(result, "shape", ()))
+        return result
+
+
+def _traced(module: Any, inputs: Any) -> fx.Graph:
+    """Return the graph, with shapes, of a network that is called with one argument; refuse one that computes otherwise.
+
+    What the tracer cannot follow may go unnoticed, such as a branch on the type of a tensor.
+    """
+    root = copy.copy(module)  # tracing leaves constants there
+    options = inspect.signature(root.forward).parameters.items()
+    given = {name: option.default for name, option in options if option.default is not option.empty}
+    graph = _Tracer().trace(root, concrete_args=given or None)
+    with torch.no_grad():
+        found = _Shapes(fx.GraphModule(root, graph)).run(inputs)
+        torch.testing.assert_close(found, module(inputs), equal_nan=True)
+    return graph
+
+
+def _input(node: fx.Node) -> fx.Node | None:
+    """Return the node that another takes its values from, if no other does; to count samples does not matter."""
+    values = node.args[0] if node.args else node.kwargs.get("input")
+    if not isinstance(values, fx.Node) or sum(not _counts(user) for user in values.users) != 1:
+        return None
+    return values
+
+
+def _counts(node: fx.Node) -> bool:
+    """Whether a node is x.size(0), or such that only its first entry is read, as in x.shape[0]."""
+    if node.target == "size" and len(node.args) == 2:
+        return node.args[1] == 0
+    whole = node.target == "size" or (node.target is getattr and node.args[1] == "shape")
+    return whole and all(user.target is operator.getitem and user.args[1] == 0 for user in node.users)
+
+
+def _apart(step: fx.Node, part: Any, axis: int, before: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a step leaves the neurons apart, each along the axis, however many there are."""
+    kind = step.target if part is None else type(part)
+    if kind in VIEWS:
+        sizes = step.args[1] if isinstance(step.args[1], (tuple, list)) else step.args[1:]
+        free = len(sizes) == 2 and sizes[1] == -1 and not step.kwargs
+    else:
+        free = len(step.all_input_nodes) == 1
+    if not free:
+        return False
+    if kind in FLATTENINGS | VIEWS:
+        return shape == (*before[:axis], prod(before[axis:]))
+    if kind in NORMS:
+        return axis == 1
+    if kind in CHANNELWISE:
+        return axis == len(before) - 3
+    return kind in POINTWISE and shape == before and getattr(part, "num_parameters", 1) == 1
+
+
+def _touched(part: Any) -> bool:
+    """Whether a module does something else than its class says."""
+    return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part))
+
+
+def _shared(module: Any, graph: fx.Graph, parts: list[Any]) -> bool:
+    """Whether parts, or their parameters and buffers, are used more than once."""
+    used: list[Any] = [values for part in module.modules() for values in _tensors(part)]
+    for node in graph.nodes:
+        if node.op == "call_module":
+            used += module.get_submodule(node.target).modules()
+        elif node.op == "get_attr":
+            used.append(operator.attrgetter(node.target)(graph.owning_module))
+    return any(sum(one is other for other in used) != 1 for part in parts for one in (part, *_tensors(part)))
+
+
+def _tensors(part: Any) -> list[Any]:
+    return [*part.parameters(recurse=False), *part.buffers(recurse=False)]

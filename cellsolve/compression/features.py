@@ -1,0 +1,105 @@
+"""What reaches a layer of a torch network, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from cellsolve.data import Array
+
+#: rows of an array that are passed through the network at once
+BATCH = 256
+#: bytes of the patches of images that are laid out at once
+ROOM = 2**26
+
+
+def batches(module: Any, data: Any) -> Iterator[Any]:
+    """Yield inputs of the network, none empty, on its device; floats as its first parameters are, integers as given."""
+    like = next(values for values in module.parameters() if values.is_floating_point())
+    for batch in _split(data):
+        first = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
+        if not isinstance(first, (np.ndarray, torch.Tensor)):
+            kind = type(batch).__name__
+            raise ValueError(
+                f"data has a batch that is a {kind}; pass tensors, or tuples that begin with one: of a dict batch, "
+                "what the network is called with."
+            )
+        inputs = _as_tensor(first)
+        if inputs.numel():
+            yield inputs.to(like.device, like.dtype if inputs.is_floating_point() else None)
+
+
+def features(
+    module: Any, reader: Any, inputs: Any, positions: int | None, rng: np.random.Generator
+) -> Iterator[Array]:
+    """Yield what the layer multiplies its weights by in this batch: samples, or places of images, first."""
+    caught: list[Any] = []
+
+    def catch(_: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        caught.append((args[0] if args else named["input"]).detach().clone())  # the network may overwrite it
+
+    hook = reader.register_forward_pre_hook(catch, with_kwargs=True)  # the last one, so that it sees what others change
+    try:
+        with torch.no_grad():
+            module(inputs)
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"module cannot be run on a batch of data with shape {tuple(inputs.shape)} and dtype {inputs.dtype}; pass "
+            f"what it takes, floats unless it looks indices up. It said: {error}"
+        ) from error
+    finally:
+        hook.remove()
+    for values in caught:
+        for rows in _as_rows(reader, values, positions, rng):
+            yield (rows.float() if rows.element_size() < 4 else rows).cpu().numpy()  # NumPy has no bfloat16
+
+
+def _split(data: Any) -> Iterable[Any]:
+    if isinstance(data, (np.ndarray, torch.Tensor)):
+        if not data.ndim:
+            raise ValueError("data is a single number; pass inputs of the network, samples first.")
+        return (data[start : start + BATCH] for start in range(0, len(data), BATCH))
+    if not isinstance(data, Iterable):
+        raise ValueError(
+            f"data is a {type(data).__name__}; pass a tensor, an array, or an iterable of batches, such as a DataLoader."
+        )
+    return data
+
+
+def _as_tensor(batch: Any) -> Any:
+    if isinstance(batch, torch.Tensor):
+        return batch.detach()
+    try:  # a copy, as arrays may be read-only, or backwards
+        return torch.from_numpy(np.array(batch, dtype=batch.dtype.newbyteorder("=")))
+    except TypeError as error:
+        raise ValueError(f"data has dtype {batch.dtype}, which torch does not know; pass numbers.") from error
+
+
+def _as_rows(reader: Any, inputs: Any, positions: int | None, rng: np.random.Generator) -> Iterator[Any]:
+    if isinstance(reader, nn.Linear):
+        yield inputs.reshape(-1, reader.in_features)
+        return
+    patches = _patches(reader, inputs if inputs.ndim == 4 else inputs[None])
+    images, height, width = patches.shape[:3]
+    if positions is None or positions >= height * width:
+        places = np.arange(images * height * width)
+    else:  # others in each image
+        drawn = [rng.choice(height * width, positions, replace=False) for _ in range(images)]
+        places = (np.arange(images)[:, None] * height * width + np.sort(drawn, axis=1)).ravel()
+    step = max(1, ROOM // (patches.element_size() * patches[0, 0, 0].numel()))
+    for start in range(0, len(places), step):
+        at = np.unravel_index(places[start : start + step], (images, height, width))
+        yield patches[tuple(map(torch.as_tensor, at))].flatten(1)
+
+
+def _patches(reader: Any, images: Any) -> Any:
+    """Return a view (n, height, width, channels, kernel height, kernel width): what the weights see at each place."""
+    mode = "constant" if reader.padding_mode == "zeros" else reader.padding_mode
+    view = nn.functional.pad(images, reader._reversed_padding_repeated_twice, mode=mode)
+    for axis, (kernel, stride, dilation) in enumerate(zip(reader.kernel_size, reader.stride, reader.dilation), 2):
+        view = view.unfold(axis, dilation * (kernel - 1) + 1, stride)
+    return view[..., :: reader.dilation[0], :: reader.dilation[1]].permute(0, 2, 3, 1, 4, 5)
