@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cellsolve.checks import count, positive
-from cellsolve.compression.blocks import lengths
 from cellsolve.compression.exact import Range, Triangle, interpolate, on_support
+from cellsolve.compression.groups import lengths
 from cellsolve.compression.moments import UNIT, Moments, as_batch, in_units
 from cellsolve.compression.multitask import Answer, Quadratic, appraise, judge, minimise
 from cellsolve.compression.reduction import independent
@@ -326,7 +326,3 @@ def _inside(start: Compression, problem: Quadratic, moments: Moments) -> Array:
     if start.weights.T.shape != problem.cross.shape:
         raise ValueError(f"start has weights of shape {start.weights.shape}; {problem.cross.T.shape} is needed.")
     return np.ascontiguousarray(np.ldexp(start.weights.T, moments.units[0] - moments.units[1]))
-
-
-def lam_max(moments: Moments, group_size: int = 1) -> float:
-    return moments.lam_max(group_size)

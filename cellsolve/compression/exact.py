@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lstsq, svd
 
-from cellsolve.compression.blocks import lengths, rows
-from cellsolve.compression.moments import UNIT, as_batch, in_units, refuse_widths, unit_of
+from cellsolve.compression.groups import lengths, rows
+from cellsolve.compression.moments import ROWS, UNIT, as_batch, in_units, refuse_widths, unit_of
 from cellsolve.compression.multitask import NEARER, Answer, Quadratic, minimise
 from cellsolve.data import Array
 
@@ -105,7 +105,11 @@ class Triangle:
     @property
     def parts(self) -> tuple[Array, Array]:
         """Rows of features and outputs, less their means where an intercept is fitted, in units."""
-        factor = self._factor[1:, 1:] if self.fit_intercept else self._factor
+        factor = self._factor
+        if self.fit_intercept:
+            factor = factor[1:, 1:].copy()
+            spreads = np.linalg.norm(factor, axis=0) / np.sqrt(self.n_samples)
+            factor[:, spreads <= ROWS * UNIT * np.abs(np.hstack(self.means))] = 0.0  # constant but for rounding
         return factor[:, : self.n_neurons], factor[:, self.n_neurons :]
 
     @property

@@ -1,7 +1,8 @@
-"""What reaches a layer of a torch network, a batch at a time."""
+"""The layer of a torch network that reads neurons, and what reaches it, a batch at a time."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,6 +16,50 @@ from cellsolve.data import Array
 BATCH = 256
 #: bytes of the patches of images that are laid out at once
 ROOM = 2**26
+
+
+def reader_of(module: Any, layer: str) -> Any:
+    """Return the layer of that name, or refuse it."""
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"module is a {type(module).__name__}; pass a torch.nn.Module.")
+    if any(nn.parameter.is_lazy(values) for values in module.parameters()):
+        raise ValueError("module has lazy parameters, which have no values yet; run it once on data.")
+    named = dict(module.named_modules())
+    fitting = [name for name, part in named.items() if isinstance(part, (nn.Linear, nn.Conv2d)) and name]
+    reader = named.get(layer) if layer else None
+    if not isinstance(reader, (nn.Linear, nn.Conv2d)):
+        kind = "" if reader is None else f", a {type(reader).__name__}"
+        known = ", ".join(fitting) or "there is none"
+        raise ValueError(f"layer is {layer!r}{kind}; pass the name of a Linear or Conv2d: {known}.")
+    if not {"weight", "bias"} <= reader._parameters.keys():
+        raise ValueError(
+            f"layer {layer!r} makes its weights of other parameters (pruning, or weight or spectral normalisation); "
+            "make them plain first: torch.nn.utils.parametrize.remove_parametrizations, torch.nn.utils.prune.remove, "
+            "torch.nn.utils.remove_weight_norm or torch.nn.utils.remove_spectral_norm."
+        )
+    if getattr(reader.forward, "__func__", None) not in (nn.Linear.forward, nn.Conv2d.forward):
+        raise ValueError(f"layer {layer!r} has a forward of its own; pass a layer that is linear as torch has it.")
+    if not reader.weight.is_floating_point():
+        raise ValueError(f"layer {layer!r} has weights of dtype {reader.weight.dtype}; pass one with real weights.")
+    if isinstance(reader, nn.Conv2d) and reader.groups != 1:
+        raise ValueError(f"layer {layer!r} has {reader.groups} groups of channels; pass a convolution without groups.")
+    return reader
+
+
+def weights_of(reader: Any) -> Array:
+    """Return the weights (m, K) of a layer."""
+    weights: Array = reader.weight.detach().double().cpu().numpy().reshape(len(reader.weight), -1)
+    return weights
+
+
+def copied(module: Any) -> Any:
+    """Return a copy of a network, the tensors that it has computed and kept among it."""
+    kept = (values for part in module.modules() for values in vars(part).values() if torch.is_tensor(values))
+    computed = {id(values): values.detach().clone() for values in kept if not values.is_leaf}
+    try:
+        return copy.deepcopy(module, computed)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"module cannot be copied; pass one that copy.deepcopy takes. It said: {error}") from error
 
 
 def batches(module: Any, data: Any) -> Iterator[Any]:
@@ -33,7 +78,7 @@ def batches(module: Any, data: Any) -> Iterator[Any]:
             yield inputs.to(like.device, like.dtype if inputs.is_floating_point() else None)
 
 
-def features(
+def features_of(
     module: Any, reader: Any, inputs: Any, positions: int | None, rng: np.random.Generator
 ) -> Iterator[Array]:
     """Yield what the layer multiplies its weights by in this batch: samples, or places of images, first."""
@@ -45,7 +90,7 @@ def features(
     hook = reader.register_forward_pre_hook(catch, with_kwargs=True)  # the last one, so that it sees what others change
     try:
         with torch.no_grad():
-            module(inputs)
+            module(inputs.clone())  # which it may overwrite
     except (RuntimeError, TypeError, IndexError) as error:
         raise ValueError(
             f"module cannot be run on a batch of data with shape {tuple(inputs.shape)} and dtype {inputs.dtype}; pass "
@@ -65,7 +110,7 @@ def _split(data: Any) -> Iterable[Any]:
         return (data[start : start + BATCH] for start in range(0, len(data), BATCH))
     if not isinstance(data, Iterable):
         raise ValueError(
-            f"data is a {type(data).__name__}; pass a tensor, an array, or an iterable of batches, such as a DataLoader."
+            f"data is a {type(data).__name__}; pass a tensor, an array, or an iterable of batches such as a DataLoader."
         )
     return data
 

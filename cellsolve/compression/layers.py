@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.linalg import lstsq
-from torch import nn
 
 from cellsolve.checks import count, positive, seed
-from cellsolve.compression.blocks import rows
-from cellsolve.compression.compressed import Compression, compress, lam_max
+from cellsolve.compression.compressed import Compression, compress
 from cellsolve.compression.exact import Triangle
+from cellsolve.compression.features import batches, copied, features_of, reader_of, weights_of
+from cellsolve.compression.groups import rows
 from cellsolve.compression.moments import Moments
-from cellsolve.compression.surgery import group_size, keep_only, source_of
+from cellsolve.compression.surgery import columns, keep_only, source_of, write
 from cellsolve.data import Array
+from cellsolve.solution import Status
 
-#: rows of an array that are passed through the network at once
-BATCH = 256
 #: a given error: lam is halved until it is met, to 2 ** SMALLEST of the largest at least, then bisected, to a hundredth
 SMALLEST, BISECTIONS = -40, 6
 #: eigenvalues of Phi' Phi below this share of the largest are rounding of float32 features
@@ -37,12 +37,16 @@ class CompressedLayer:
     module : torch.nn.Module
         A copy of the network with fewer neurons; the one passed is as it was.
     compression : Compression
-        The convex program's solution: its weights, its gap, which neurons are kept.
+        The convex program's solution: its weights, its gap, which neurons are kept. Its error is that of these weights,
+        in float64 and before they are fitted anew.
     error : float
-        Relative error of what the layer gives, its bias aside, with the weights that it has now.
+        Relative error, on the data passed, of what the layer gives, its bias aside, with the weights that the module
+        has now, in its precision; of what is left after the means with `fit_intercept`. Below 1e-8 it is not known
+        better than that where it comes of sums of products, so unless outputs are exact: neurons that make up for
+        others cancel in them.
     removed : bool
-        Whether the neurons are gone from the layer that makes them. Where that layer was not found, the weights of the
-        dropped neurons are zero instead.
+        Whether the neurons are gone from the layer that makes them. Where that layer was not found, or none is kept (no
+        layer has zero neurons), the weights of the dropped ones are zero instead, and the module is as wide as before.
     """
 
     module: Any
@@ -52,12 +56,12 @@ class CompressedLayer:
 
     @property
     def kept(self) -> np.ndarray:
-        """The neurons, or channels, that are kept."""
+        """The neurons, or channels, that are kept; columns of the layer if it is linear and they stay (`removed`)."""
         return self.compression.kept
 
     @property
     def n_kept(self) -> int:
-        """How many neurons, or channels, are kept."""
+        """How many are in `kept`."""
         return self.compression.n_kept
 
     def __repr__(self) -> str:
@@ -88,27 +92,30 @@ def compress_layer(
     Parameters
     ----------
     module : torch.nn.Module
-        The network; it is run in evaluation mode and stays as it is.
+        The network; a copy of it is run in evaluation mode, and it stays as it is.
     layer : str
         Name of the nn.Linear or nn.Conv2d that reads the neurons, as in ``module.named_modules()``: the last layer, to
         compress the last hidden one.
     data : tensor, array, or iterable of batches
-        Inputs of the network. A batch may be a tuple that begins with them, as a DataLoader gives it. One batch is in
-        memory at a time.
+        Inputs of the network. A batch may be a tuple that begins with them, as a DataLoader gives it. Floats are turned
+        into the precision of the network's first parameters, integers are passed as they are. One batch, besides the
+        first, is in memory at a time.
     lam : float, optional
         Weight of the norms, see `compress`; None keeps what the layer gives exactly, which drops neurons where there
         are fewer samples than neurons or the activations are dependent.
     max_error : float, optional
-        In place of lam: the largest lam whose relative error, after refitting if asked for, is at most this.
+        In place of lam: the largest lam whose `error`, after refitting if asked for, is at most this. Ctrl-C ends the
+        search: the largest lam so far that will do is returned, with the status ``interrupted``; if there is none yet,
+        KeyboardInterrupt goes on.
     tol : float
         Proven relative gap of the convex program.
     refit : bool
-        Fit the weights of the kept neurons anew, without a penalty: closer to what the layer gave, no more neurons. The
-        gap and the objective are those before.
+        Fit the weights of the kept neurons anew, without a penalty, if that lowers the error: closer to what the layer
+        gave, no more neurons. The gap and the objective are those before. Exact outputs need no refit.
     fit_intercept : bool
         Let the bias of the layer change too.
     positions : int, optional
-        For convolutions: look at so many random places of each image only, in place of all.
+        For convolutions: look at so many random places of each image only, others in each, in place of all.
     random_state : int, numpy.random.Generator or None
         Which places.
 
@@ -119,14 +126,21 @@ def compress_layer(
     Raises
     ------
     ValueError
-        A layer that is not there or cannot be compressed, data without samples or with NaN, or both of lam and
-        max_error.
+        A layer that is not there, not called, or not a plain Linear or Conv2d (pruned, or with a parametrisation of its
+        weights); data without samples, with NaN or on which the network fails; or both of lam and max_error.
+
+    Warns
+    -----
+    UserWarning
+        No lam down to 1e-12 of the largest has an error of at most max_error; the one of least error is returned.
 
     Notes
     -----
-    What makes the neurons is found by tracing the network backwards through activations, dropout, batch normalisation,
-    pooling and flattening; where something else reads them too (a skip connection), or the network cannot be traced,
-    they stay and their weights in this layer are zero.
+    What makes the neurons is found by tracing the network, in evaluation mode, backwards through activations, dropout,
+    batch normalisation, pooling and flattening. They stay, and their weights in this layer are zero, where something
+    else reads them too (a skip connection), where a module on the way has hooks, shares its parameters or is called
+    twice, where they are not apart from each other there (positions of a sequence that is flattened), or where the
+    network cannot be traced. Weights that the layer shared with another are its own afterwards; the other keeps its.
 
     Examples
     --------
@@ -138,148 +152,144 @@ def compress_layer(
     >>> small.module[0].out_features == small.n_kept < 200
     True
     """
-    reader = _reader(module, layer)
+    reader = reader_of(module, layer)
     if lam is not None and max_error is not None:
         raise ValueError("lam and max_error are both given; pass one of them.")
     max_error = None if max_error is None else positive(max_error, "max_error", None)
     places = None if positions is None else count(positions, "positions")
-    source = source_of(module, layer, reader)
-    size = group_size(reader, source)
-    exact = lam is None and max_error is None
-    weight = reader.weight.detach().double().cpu().numpy().reshape(len(reader.weight), -1)
-    sums = Triangle(fit_intercept=fit_intercept) if exact else Moments(fit_intercept=fit_intercept)
     rng = np.random.default_rng(seed(random_state))
-    for features in _features(module, reader, data, places, rng):
-        sums.update(features, features.astype(float) @ weight.T)
-    if not sums.n_samples:
+    probe = copied(module).eval()
+    inputs = batches(probe, data)
+    first = next(inputs, None)
+    if first is None:
         raise ValueError("data has no samples; pass at least one batch.")
+    source = source_of(probe, layer, first)
+    size = source.size if source else columns(reader)
+    exact = lam is None and max_error is None
+    sums = Triangle(fit_intercept=fit_intercept) if exact else Moments(fit_intercept=fit_intercept)
+    weights = weights_of(reader)
+    for batch in chain([first], inputs):
+        for features in features_of(probe, probe.get_submodule(layer), batch, places, rng):
+            sums.update(features, features.astype(float) @ weights.T)
+    if not sums.n_samples:
+        raise ValueError(
+            f"layer {layer!r} is not called when module runs; pass one that is. (Attention takes the weights of its "
+            "out_proj without calling it.)"
+        )
     if isinstance(sums, Triangle):
-        sums.precision = max(sums.precision, torch.finfo(reader.weight.dtype).eps)
         compression = compress(sums, tol=tol, group_size=size)
-        weights, offset, error = compression.weights, compression.intercept, compression.error
+        fit = _written(reader, sums, compression.weights)
     else:
-        compression, fit = _least(sums, lam, max_error, tol, size, refit)
-        weights, offset, error = fit
-    small = copy.deepcopy(module)
-    _write(small.get_submodule(layer), weights, offset)
+        compression, fit = _penalised(reader, sums, lam, max_error, tol, size, refit)
+    del probe
+    small = copied(module)
+    write(small.get_submodule(layer), fit.weights, fit.bias)
     removed = source is not None and compression.n_kept > 0
     if source is not None and removed:
-        keep_only(small, layer, source, compression.kept, size)
-    return CompressedLayer(small, compression, error, removed)
+        keep_only(small, layer, source, compression.kept)
+    return CompressedLayer(small, compression, fit.error, removed)
 
 
-Fit = tuple[Array, Array | None, float]
+@dataclass(frozen=True)
+class Fit:
+    """Weights (m, K) and bias in the precision of the layer, None where that stays, and their relative error."""
+
+    weights: Array
+    bias: Array | None
+    error: float
 
 
-def _least(
-    moments: Moments, lam: float | None, max_error: float | None, tol: float, size: int, refit: bool
+def _written(reader: Any, sums: Moments | Triangle, weights: Array) -> Fit:
+    """Return what a layer has of these weights.
+
+    As it gave outputs by weights V, what it misses is Phi (W - V)', in which nothing cancels that is near V.
+    """
+    features, outputs = sums.units
+    weights = _rounded(weights, reader.weight)
+    if not np.isfinite(weights).all():  # too large for half precision
+        return Fit(weights, None, np.inf)
+    change = np.ldexp((weights - weights_of(reader)).T, features - outputs)
+    if isinstance(sums, Triangle):
+        total, number = float(np.sum(sums.parts[1] ** 2)), sums.n_samples
+        missed = float(np.sum((sums.parts[0] @ change) ** 2))
+    else:
+        total, number = sums.square, 1
+        missed = max(float(np.vdot(change, sums.gram @ change)), 0.0)
+    if not weights.any():
+        missed = total  # to the last digit
+    bias = None
+    if sums.fit_intercept:
+        before = 0.0 if reader.bias is None else reader.bias.detach().double().cpu().numpy()
+        best = before - np.ldexp(sums.means[0] @ change, outputs)
+        bias = _rounded(best, reader.weight if reader.bias is None else reader.bias)
+        missed += number * float(np.sum(np.ldexp(bias - best, -outputs) ** 2))
+    return Fit(weights, bias, float(np.sqrt(missed / total)) if total else 0.0)
+
+
+def _penalised(
+    reader: Any, moments: Moments, lam: float | None, max_error: float | None, tol: float, size: int, refit: bool
 ) -> tuple[Compression, Fit]:
-    """Return the compression and the weights of the given lam, or of the largest lam with an error small enough."""
+    """Return the compression and what the layer has of it, for the lam given or the largest whose error is allowed."""
 
     def attempt(lam: float, start: Compression | None = None) -> tuple[Compression, Fit]:
         found = compress(moments, lam=lam, tol=tol, group_size=size, start=start)
-        return found, _refitted(moments, found, size) if refit else (found.weights, found.intercept, found.error)
+        fits, at = [found.weights], rows(found.kept, size)
+        if refit and found.n_kept:  # as they were, nothing is rounded
+            for values in (_least_squares(moments, at), weights_of(reader)[:, at]):
+                fits.append(np.zeros_like(found.weights))
+                fits[-1][:, at] = values
+        return found, min((_written(reader, moments, weights) for weights in fits), key=lambda fit: fit.error)
 
     if lam is not None:
         return attempt(lam)
     assert max_error is not None
-    most, power = lam_max(moments, size), 0.0
-    best = attempt(most)
-    while best[1][2] > max_error and power > SMALLEST:
-        power -= 1
-        best = attempt(most * 2.0**power, best[0])
-    high = power + 1
-    for _ in range(BISECTIONS if power else 0):
-        middle = (power + high) / 2
-        tried = attempt(most * 2.0**middle, best[0])
-        if tried[1][2] <= max_error:
-            best, power = tried, middle
-        else:
-            high = middle
-    return best
+    return _largest(attempt, moments.lam_max(size) or 1.0, max_error)
 
 
-def _refitted(moments: Moments, found: Compression, size: int) -> Fit:
-    """Return the least-squares weights of the neurons that are kept, the intercept and the relative error."""
-    if not found.n_kept:
-        return found.weights, found.intercept, found.error
-    gram, cross, square = moments.gram, moments.cross, moments.square
-    at = rows(found.kept, size)
-    weights = np.zeros_like(cross)
-    weights[at] = lstsq(gram[np.ix_(at, at)], cross[at], cond=PRECISION)[0]
-    missed = square + float(np.vdot(weights, gram @ weights - 2 * cross))
-    features, outputs = moments.units
-    offset = None
-    if moments.fit_intercept:
-        first, second = moments.means
-        offset = np.ldexp(second - first @ weights, outputs)
-    error = float(np.sqrt(max(missed, 0.0) / square)) if square else 0.0
-    return np.ldexp(weights.T, outputs - features), offset, error
+def _largest(attempt: Callable[..., tuple[Compression, Fit]], most: float, max_error: float) -> tuple[Compression, Fit]:
+    """Return the attempt at the largest lam, up to a hundredth, whose error is small enough; at Ctrl-C the best yet."""
+    met, power = None, 0.0
 
+    def tried(power: float, start: Compression | None) -> tuple[Compression, Fit]:
+        found = attempt(most * 2.0**power, start)
+        if found[0].status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        return found
 
-def _reader(module: Any, layer: str) -> Any:
-    if not isinstance(module, nn.Module):
-        raise ValueError(f"module is a {type(module).__name__}; pass a torch.nn.Module.")
-    named = dict(module.named_modules())
-    fitting = [name for name, part in named.items() if isinstance(part, (nn.Linear, nn.Conv2d)) and name]
-    reader = named.get(layer) if layer else None
-    if not isinstance(reader, (nn.Linear, nn.Conv2d)):
-        known = ", ".join(fitting) or "there is none"
-        raise ValueError(f"layer is {layer!r}; pass the name of a Linear or Conv2d: {known}.")
-    if isinstance(reader, nn.Conv2d) and reader.groups != 1:
-        raise ValueError(f"layer {layer!r} has {reader.groups} groups of channels; pass a convolution without groups.")
-    return reader
-
-
-def _features(
-    module: Any, reader: Any, data: Any, positions: int | None, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """Yield what reaches the layer, a batch at a time: samples, or places of images, first."""
-    caught: list[Any] = []
-    hook = reader.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].detach()))
-    training = [part for part in module.modules() if part.training]
-    module.eval()
     try:
-        for batch in _batches(data):
-            caught.clear()
-            with torch.no_grad():
-                module(batch.to(reader.weight.device, reader.weight.dtype if batch.is_floating_point() else None))
-            for inputs in caught:
-                yield _as_rows(reader, inputs, positions, rng).cpu().numpy()
-    finally:
-        hook.remove()
-        for part in training:
-            part.training = True
+        last = best = tried(power, None)
+        while last[1].error > max_error and power > SMALLEST:
+            power -= 1
+            last = tried(power, last[0])
+            best = min(best, last, key=lambda found: found[1].error)
+        if last[1].error > max_error:
+            reached = f"the least error is {best[1].error:.3g}, at lam={best[0].lam:.3g}"
+            warnings.warn(f"max_error={max_error:g} is not met: {reached}.", stacklevel=4)
+            return best
+        met, high = last, power + 1
+        for _ in range(BISECTIONS if power else 0):
+            middle = (power + high) / 2
+            found = tried(middle, met[0])
+            if found[1].error <= max_error:
+                met, power = found, middle
+            else:
+                high = middle
+    except KeyboardInterrupt:
+        if met is None:
+            raise
+        return replace(met[0], status=Status.INTERRUPTED), met[1]
+    return met
 
 
-def _batches(data: Any) -> Iterator[Any]:
-    if isinstance(data, (np.ndarray, torch.Tensor)):
-        data = torch.as_tensor(data).split(BATCH)
-    elif not isinstance(data, Iterable):
-        raise ValueError(f"data is a {type(data).__name__}; pass a tensor, an array, or an iterable of batches.")
-    for batch in data:
-        first = batch[0] if isinstance(batch, (tuple, list)) else batch
-        if not isinstance(first, (np.ndarray, torch.Tensor)):
-            kind = type(batch).__name__
-            raise ValueError(f"data has a batch that is a {kind}; pass tensors, or tuples that begin with one.")
-        yield torch.as_tensor(first)
+def _least_squares(moments: Moments, at: np.ndarray) -> Array:
+    """Return the weights (m, columns) of these columns that are best without a penalty."""
+    gram, cross = moments.gram[np.ix_(at, at)], moments.cross[at]
+    scales = np.sqrt(gram.diagonal())
+    scales = np.where(scales > 0, scales, 1.0)[:, None]  # so that small ones count as much
+    weights: Array = lstsq(gram / (scales * scales.T), cross / scales, cond=PRECISION)[0] / scales
+    return np.ldexp(weights.T, moments.units[1] - moments.units[0])
 
 
-def _as_rows(reader: Any, inputs: Any, positions: int | None, rng: np.random.Generator) -> Any:
-    if isinstance(reader, nn.Linear):
-        return inputs.reshape(-1, reader.in_features)
-    mode = "constant" if reader.padding_mode == "zeros" else reader.padding_mode
-    padded = nn.functional.pad(inputs, reader._reversed_padding_repeated_twice, mode=mode)
-    patches = nn.functional.unfold(padded, reader.kernel_size, dilation=reader.dilation, stride=reader.stride)
-    places = patches.shape[-1]
-    if positions is not None and positions < places:
-        patches = patches[..., torch.as_tensor(np.sort(rng.choice(places, positions, replace=False)))]
-    return patches.transpose(1, 2).reshape(-1, patches.shape[1])
-
-
-def _write(reader: Any, weights: Array, offset: Array | None) -> None:
-    with torch.no_grad():
-        reader.weight.copy_(torch.as_tensor(weights).reshape(reader.weight.shape))
-        if offset is not None:
-            shift = torch.as_tensor(offset).to(reader.weight)
-            reader.bias = nn.Parameter(shift if reader.bias is None else reader.bias + shift)
+def _rounded(values: Array, like: Any) -> Array:
+    rounded: Array = torch.as_tensor(values).to(like.dtype).double().numpy()
+    return rounded

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
-from cellsolve.compression.blocks import lengths
+from cellsolve.compression.groups import lengths
 from cellsolve.data import Array
 
 #: rows that are turned into float64 and multiplied at once: a fast product, no copy of all data, and so few that what

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cellsolve.compression.blocks import lengths
+from cellsolve.compression.groups import lengths
 from cellsolve.compression.kernels import BLOCK, sweep
 from cellsolve.compression.scales import descend
 from cellsolve.data import Array

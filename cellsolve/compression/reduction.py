@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.lapack import dpstrf
 
-from cellsolve.compression.blocks import lengths, rows
+from cellsolve.compression.groups import lengths, rows
 from cellsolve.data import Array
 
 #: Share of the largest eigenvalue below which contributions count as dependent: the square of 1e-6, as products of

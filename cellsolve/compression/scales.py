@@ -23,7 +23,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpstrf
 
-from cellsolve.compression.blocks import lengths, rows
+from cellsolve.compression.groups import lengths, rows
 from cellsolve.compression.reduction import DEPENDENT, independent
 from cellsolve.data import Array
 

@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from cellsolve.compression.blocks import rows
+from cellsolve.compression.groups import rows
 from cellsolve.data import Array
 
 #: what acts on every number alone: modules, functions, and methods by their names
@@ -62,7 +62,7 @@ def source_of(module: Any, layer: str, inputs: Any) -> Source | None:
     indices next to each other as `size` says.
     """
     try:
-        graph = _traced(module, inputs)
+        traced = _traced(module, inputs)
     except Exception:  # whatever a network does that cannot be traced
         return None
 
@@ -70,15 +70,17 @@ def source_of(module: Any, layer: str, inputs: Any) -> Source | None:
         return module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
     reader = module.get_submodule(layer)
-    ends = [node for node in graph.nodes if called(node) is reader]
-    way = [*ends]
+    way = [node for node in traced.graph.nodes if called(node) is reader]
+    if len(way) != 1:
+        return None
     while len(way) == 1 or type(called(way[-1])) not in (nn.Linear, nn.Conv2d):
-        before = _input(way[-1])
-        if before is None or len(ends) != 1:
+        made = _input(way[-1])
+        if made is None:
             return None
-        way.append(before)
+        way.append(made)
     maker, *steps = way[:0:-1]
-    shape, size, norms = maker.meta["shape"], 1, []
+    norms: list[tuple[str, int]] = []
+    shape, size = maker.meta["shape"], 1
     axis = len(shape) - (3 if isinstance(called(maker), nn.Conv2d) else 1)
     if getattr(called(maker), "groups", 1) != 1:
         return None
@@ -89,22 +91,21 @@ def source_of(module: Any, layer: str, inputs: Any) -> Source | None:
         if type(called(step)) in NORMS:
             norms.append((str(step.target), size))
         size = size * shape[axis] // before[axis]
-    if axis != len(shape) - (3 if isinstance(reader, nn.Conv2d) else 1) or not axis:
+    counted = any(len(node.users) > 1 for node in way[1:])  # along the first axis, where samples should be
+    if axis != len(shape) - (3 if isinstance(reader, nn.Conv2d) else 1) or (counted and not axis):
         return None
     parts = [called(maker), *(module.get_submodule(name) for name, _ in norms), reader]
-    if any(_touched(called(node)) for node in way if node.op == "call_module") or _shared(module, graph, parts):
+    if any(_touched(called(node)) for node in way if node.op == "call_module") or _shared(module, traced, parts):
         return None
     return Source(str(maker.target), tuple(norms), size * columns(reader))
 
 
 def write(reader: Any, weights: Array, bias: Array | None) -> None:
     """Give a layer other weights and another bias: new parameters, as others may have a part in the old ones."""
-    for name, values in (("weight", weights), ("bias", bias)):
-        if values is not None:
-            old = reader.weight if getattr(reader, name) is None else getattr(reader, name)
-            shape = reader.weight.shape[: values.ndim] if values.ndim == 1 else reader.weight.shape
-            new = torch.as_tensor(values).reshape(shape).to(old.device, old.dtype)
-            setattr(reader, name, nn.Parameter(new, requires_grad=old.requires_grad))
+    old = reader.weight
+    reader.weight = _parameter(torch.as_tensor(weights).reshape(old.shape), old)
+    if bias is not None:
+        reader.bias = _parameter(torch.as_tensor(bias), old if reader.bias is None else reader.bias)
 
 
 def keep_only(module: Any, layer: str, source: Source, kept: np.ndarray) -> None:
@@ -117,9 +118,9 @@ def keep_only(module: Any, layer: str, source: Source, kept: np.ndarray) -> None
         norm.num_features = len(kept) * size
     _keep(reader, ("weight",), rows(kept, source.size // columns(reader)), axis=1)
     for part in (maker, reader):
-        first, second = ("out_channels", "in_channels") if isinstance(part, nn.Conv2d) else ("out_features", "in_features")
-        setattr(part, first, part.weight.shape[0])
-        setattr(part, second, part.weight.shape[1])
+        kind = "channels" if isinstance(part, nn.Conv2d) else "features"
+        setattr(part, f"out_{kind}", part.weight.shape[0])
+        setattr(part, f"in_{kind}", part.weight.shape[1])
 
 
 def _keep(part: Any, names: tuple[str, ...], kept: np.ndarray, axis: int = 0) -> None:
@@ -127,8 +128,11 @@ def _keep(part: Any, names: tuple[str, ...], kept: np.ndarray, axis: int = 0) ->
         old = getattr(part, name)
         if old is not None:
             new = old.detach().index_select(axis, torch.as_tensor(kept, device=old.device))
-            isparameter = isinstance(old, nn.Parameter)
-            setattr(part, name, nn.Parameter(new, requires_grad=old.requires_grad) if isparameter else new)
+            setattr(part, name, _parameter(new, old) if isinstance(old, nn.Parameter) else new)
+
+
+def _parameter(values: Any, old: Any) -> nn.Parameter:
+    return nn.Parameter(values.to(old.device, old.dtype), requires_grad=old.requires_grad)
 
 
 class _Tracer(fx.Tracer):
@@ -144,19 +148,18 @@ class _Shapes(fx.Interpreter):
         return result
 
 
-def _traced(module: Any, inputs: Any) -> fx.Graph:
-    """Return the graph, with shapes, of a network that is called with one argument; refuse one that computes otherwise.
+def _traced(module: Any, inputs: Any) -> Any:
+    """Return the trace, with shapes, of a network that is called with one argument; raise if it computes otherwise.
 
-    What the tracer cannot follow may go unnoticed, such as a branch on the type of a tensor.
+    What a tracer cannot follow may go unnoticed by it, such as a branch on the type of a tensor.
     """
     root = copy.copy(module)  # tracing leaves constants there
-    options = inspect.signature(root.forward).parameters.items()
-    given = {name: option.default for name, option in options if option.default is not option.empty}
-    graph = _Tracer().trace(root, concrete_args=given or None)
+    _, *options = inspect.signature(root.forward).parameters.values()
+    given = {option.name: option.default for option in options if option.default is not option.empty}
+    traced = fx.GraphModule(root, _Tracer().trace(root, concrete_args=given or None))
     with torch.no_grad():
-        found = _Shapes(fx.GraphModule(root, graph)).run(inputs)
-        torch.testing.assert_close(found, module(inputs), equal_nan=True)
-    return graph
+        torch.testing.assert_close(_Shapes(traced).run(inputs.clone()), module(inputs.clone()), equal_nan=True)
+    return traced
 
 
 def _input(node: fx.Node) -> fx.Node | None:
@@ -179,8 +182,10 @@ def _apart(step: fx.Node, part: Any, axis: int, before: tuple[int, ...], shape: 
     """Whether a step leaves the neurons apart, each along the axis, however many there are."""
     kind = step.target if part is None else type(part)
     if kind in VIEWS:
-        sizes = step.args[1] if isinstance(step.args[1], (tuple, list)) else step.args[1:]
-        free = len(sizes) == 2 and sizes[1] == -1 and not step.kwargs
+        sizes = step.args[1:]
+        if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+            sizes = tuple(sizes[0])
+        free = len(sizes) == 2 and sizes[1] == -1
     else:
         free = len(step.all_input_nodes) == 1
     if not free:
@@ -190,7 +195,7 @@ def _apart(step: fx.Node, part: Any, axis: int, before: tuple[int, ...], shape: 
     if kind in NORMS:
         return axis == 1
     if kind in CHANNELWISE:
-        return axis == len(before) - 3
+        return axis == len(before) - 3 and len(shape) == len(before)
     return kind in POINTWISE and shape == before and getattr(part, "num_parameters", 1) == 1
 
 
@@ -199,14 +204,14 @@ def _touched(part: Any) -> bool:
     return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part))
 
 
-def _shared(module: Any, graph: fx.Graph, parts: list[Any]) -> bool:
+def _shared(module: Any, traced: Any, parts: list[Any]) -> bool:
     """Whether parts, or their parameters and buffers, are used more than once."""
     used: list[Any] = [values for part in module.modules() for values in _tensors(part)]
-    for node in graph.nodes:
+    for node in traced.graph.nodes:
         if node.op == "call_module":
             used += module.get_submodule(node.target).modules()
         elif node.op == "get_attr":
-            used.append(operator.attrgetter(node.target)(graph.owning_module))
+            used.append(operator.attrgetter(node.target)(traced))
     return any(sum(one is other for other in used) != 1 for part in parts for one in (part, *_tensors(part)))
 
 

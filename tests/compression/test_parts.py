@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from cellsolve.compression.blocks import lengths, rows
 from cellsolve.compression.exact import Range, Triangle
+from cellsolve.compression.groups import lengths, rows
 from cellsolve.compression.kernels import BLOCK, sweep
 from cellsolve.compression.multitask import Quadratic
 from cellsolve.compression.reduction import independent

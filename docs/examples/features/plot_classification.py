@@ -63,8 +63,8 @@ for ax, (name, (X, y)) in zip(axes, data.items()):
     low, high = X.min(axis=0) - 0.2, X.max(axis=0) + 0.2
     grid = np.meshgrid(*(np.linspace(*side, 250) for side in zip(low, high)))
     points = np.column_stack([part.ravel() for part in grid])
-    ax.plot(*X[y == 0].T, "o", color=ORANGE, markersize=3, alpha=0.7)
-    ax.plot(*X[y == 1].T, "o", color=BLUE, markersize=3, alpha=0.7)
+    ax.plot(*X[y == 0].T, "o", color=ORANGE, markersize=3, alpha=0.7, label="class 0")
+    ax.plot(*X[y == 1].T, "o", color=BLUE, markersize=3, alpha=0.7, label="class 1")
     for network in networks[name, "lbfgs"] + networks[name, "adam"]:
         border = network.predict_proba(points)[:, 1].reshape(grid[0].shape)
         ax.contour(*grid, border, levels=[0.5], colors=VERMILLION, linewidths=0.6)
@@ -74,7 +74,7 @@ for ax, (name, (X, y)) in zip(axes, data.items()):
     proven = "" if solution.status == "optimal" else "NOT proven, "
     ax.set_title(f"{name}: {solution.measure.n_neurons} neurons, {proven}gap {solution.gap:.0e}", fontsize="medium")
     bare(ax)
-axes[0].set(xlabel="x1", ylabel="x2")
+axes[0].set(xlabel="x1, standardised", ylabel="x2, standardised")
 axes[1].plot([], color=BLACK, linewidth=2, label="the best network")
 axes[1].plot([], color=VERMILLION, linewidth=0.6, label="ten trained ones")
 axes[1].legend(frameon=False, fontsize="small", loc="upper right")

@@ -1,6 +1,6 @@
 """
-Constraints of your own: monotone, convex, bounded
-==================================================
+Constraints of your own: monotone and concave
+=============================================
 
 ``cellsolve.programs`` hands out the convex program as cvxpy objects. What else is known of the function goes in as
 constraints, and a network that fulfils them comes out.
@@ -64,7 +64,7 @@ for ax, (name, colour) in zip(axes, (("increasing", BLUE), ("increasing and conc
     ax.plot(fine, np.log1p(3 * fine), color=BLACK, linestyle=":", linewidth=1, label="truth")
     ax.plot(fine, unconstrained.predict(fine), color=ORANGE, linewidth=1, label="no constraint")
     ax.plot(fine, networks[name].predict(fine), color=colour, linewidth=2, label=name)
-    ax.set_title(f"at most {excess[name]:.1%} above the bound without it", fontsize="small", loc="right")
+    ax.set_title(f"at most {excess[name]:.1%} above the bound without the constraint", fontsize="small", loc="right")
     ax.set(xlabel="x")
     ax.legend(frameon=False, fontsize="small", loc="lower right")
     bare(ax)

@@ -25,7 +25,8 @@ print(solution)
 
 # %%
 # The lower panel is the proof: the dual function of all neurons stays between -1 and 1, and touches at those that the
-# network has. A verifier that shares no code with the solver checks it in exact arithmetic.
+# network has. A verifier that shares no code with the solver checks it in exact arithmetic. (There are fewer kinks than
+# neurons: at some of them two neurons sit, which face opposite ways.)
 
 print("the proof holds:", solution.certificate.verify(x, y))
 figure, axes = plt.subplots(2, 1, figsize=(6.4, 6.4), layout="constrained")
@@ -46,4 +47,4 @@ plot_comparison(solution, {"Adam, width 100": runs})
 
 # %%
 # On one input all of this is a chain of kinks, solved in linear time: :doc:`/univariate`. What ``lam`` and the
-# penalty do to the number of kinks is on the next page and in :doc:`/sparsity`.
+# penalty do to the number of kinks: :doc:`/sparsity`.

@@ -2,7 +2,8 @@
 Interpolants of least norm
 ==========================
 
-Infinitely many networks go through nine points. The one of least norm, and how many kinks it has, depend on the norm.
+Infinitely many networks go through nine points. Which one has the least norm, whether it is the only one, and how many
+kinks it has, depends on the norm.
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +17,8 @@ y = np.array([0.9, 0.2, -0.2, -0.3, 0.6, 1.1, 1.2, 0.8, -0.2])
 
 # %%
 # ``variation`` is the norm of weight decay on weights and biases, ``slope`` leaves the biases out, and
-# ``label_noise`` is what de Dios and Bruna derive for gradient descent on noisy labels. A straight line costs nothing
-# in any of them.
+# ``label_noise`` is what de Dios and Bruna derive for gradient descent on noisy labels, but for a factor
+# (:doc:`/gallery/papers/plot_label_noise`). A straight line costs nothing in any of them.
 
 best = {name: cs.interpolate(x, y, penalty=name, free="affine") for name in ("variation", "slope", "label_noise")}
 for name, solution in best.items():
@@ -26,7 +27,7 @@ for name, solution in best.items():
 
 # %%
 # Each of the three in all three norms. On the diagonal is the least that any network through these points can have,
-# of whatever width: no number of its column is smaller.
+# of whatever width: no number of its column is smaller. That of ``slope`` is reached by all three.
 
 print(f"{'least norm of':14}{'kinks':>6}" + "".join(f"{name:>14}" for name in best))
 for name, solution in best.items():
@@ -35,7 +36,7 @@ for name, solution in best.items():
 
 # %%
 # Below the curves are their kinks, as tall as the jump of the slope. ``slope`` connects the dots, and any other
-# arrangement of kinks that bends as much would do as well. ``variation`` joins neighbouring bends of one sign in a
+# interpolant whose jumps add up to as much would do as well. ``variation`` joins neighbouring bends of one sign in a
 # kink between the points.
 
 figure, axes = plt.subplots(4, 1, figsize=(7, 6.4), sharex=True, height_ratios=[4, 1, 1, 1], layout="constrained")
@@ -45,6 +46,7 @@ for (name, solution), colour, line, ax in styles:
     axes[0].plot(fine, solution.predict(fine), line, color=colour, linewidth=2, label=name)
     where, jumps = solution.measure.kinks()
     ax.vlines(where, 0, jumps, color=colour, linewidth=2.5)
+    ax.plot(where, jumps, "o", color=colour, markersize=4)
     ax.axhline(0, color=BLACK, linewidth=0.6)
     unproven = "" if solution.status == "optimal" else f", not proven: gap {solution.gap:.0e}"
     ax.set_title(f"{name}: {len(where)} kinks{unproven}", loc="left", fontsize="small")

@@ -2,7 +2,7 @@
 A path in lam, and cross-validation
 ===================================
 
-How much to penalise: all solutions from no neuron to many, each proven, and the one that folds of the data choose.
+How much to penalise: twelve solutions from no neuron to many, each proven, and the one that folds of the data choose.
 """
 
 import matplotlib.pyplot as plt

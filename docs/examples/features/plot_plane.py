@@ -19,7 +19,7 @@ solution = cs.solve(X, y, lam=0.003)
 print(solution)
 
 # %%
-# The surface is flat between the white folds, where neurons switch on. The data have one fold along each axis, and
+# The surface is a plane between the white folds, where neurons switch on. The data have one fold along each axis, and
 # noise.
 
 figure, ax = plt.subplots(figsize=(6.4, 5), layout="constrained")

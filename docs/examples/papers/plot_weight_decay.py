@@ -32,10 +32,10 @@ print(best)
 # -------
 # PyTorch's own network and gradient descent, with its option ``weight_decay`` and without. Without decay the gradient
 # flow keeps :math:`\|w_k\|^2 - v_k^2` of every neuron as it is; with it the differences shrink like
-# :math:`e^{-2 \lambda t}`, whatever the data, until the steps, which are not infinitely small, set the floor.
+# :math:`e^{-2 \lambda t}`, whatever the data, as long as the steps are small enough to follow the flow.
 
 
-def differences(decay, lr=0.1, steps=8000, every=100):
+def differences(decay, lr=0.1, steps=4000, every=100):
     """sum_k |w_k^2 - v_k^2| along gradient descent."""
     torch.manual_seed(0)
     inputs, targets = torch.tensor(X), torch.tensor(y[:, None])
@@ -62,8 +62,9 @@ for decay, colour in ((0.0, GREY), (1e-3, ORANGE), (lam, BLUE)):
 axes[0].plot([], [], color=BLACK, linewidth=1, linestyle=":", label=r"$e^{-2\lambda t}$")
 axes[0].set(xlabel="time t = steps x rate", ylabel=r"$\sum_k |w_k^2 - v_k^2|$, over its first value", yscale="log")
 axes[0].set_title("gradient descent in PyTorch", fontsize="medium")
-for level, colour in ((1e-6, GREY), (1e-3, ORANGE), (lam, BLUE)):
-    history = train_network(X, y, lam=level, random_state=0).history
+runs = {level: train_network(X, y, lam=level, random_state=0) for level in (1e-6, 1e-3, lam)}
+for (level, run), colour in zip(runs.items(), (GREY, ORANGE, BLUE)):
+    history = run.history
     axes[1].plot(history["step"], np.maximum(history["imbalance"], 1e-6), color=colour, label=f"lam {level:g}")
 axes[1].set(xlabel="steps", ylabel=r"$\sum_k |w_k^2 - v_k^2| \,/\, \sum_k (w_k^2 + v_k^2)$", yscale="log")
 axes[1].set_title("train_network, Adam", fontsize="medium")
@@ -82,9 +83,8 @@ for ax in axes:
 # them go there.
 
 fig, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
-runs = {}
 for optimizer, colour in (("adam", BLUE), ("sgd", GREEN), ("lbfgs", ORANGE), ("pathprox", VERMILLION)):
-    run = runs[optimizer] = train_network(X, y, lam=lam, optimizer=optimizer, random_state=0)
+    run = runs[lam] if optimizer == "adam" else train_network(X, y, lam=lam, optimizer=optimizer, random_state=0)
     step = np.maximum(run.history["step"], 5)
     for key, style in (("objective", "-"), ("decay_objective", ":")):
         over = np.maximum(run.history[key] / best.lower_bound - 1, 1e-9)
@@ -107,7 +107,7 @@ bare(ax)
 # For widths from 10 to 1000, the neurons that PathProx leaves, how many of them are needed to keep the values at the
 # data and no larger norm (``prune``), and the optimum of any width. The theory promises at most N.
 
-widths = [10, 20, 50, 100, 200, 500, 1000]
+widths = [10, 30, 100, 300, 1000]
 counts = []
 for width in widths:
     run = train_network(X, y, lam=lam, optimizer="pathprox", width=width, steps=2000, random_state=0)
@@ -123,7 +123,7 @@ ax.plot(widths, [c[1] for c in counts], "s-", color=PURPLE, label="the same, pru
 ax.axhline(len(X), color=GREY, linestyle="--", linewidth=1, label=f"N = {len(X)}")
 ax.axhline(best.measure.n_neurons, color=BLUE, label=f"optimum: {best.measure.n_neurons} (proven gap {best.gap:.0e})")
 ax.plot(widths, widths, color=GREY, linestyle=":", linewidth=1, label="width")
-ax.set(xscale="log", yscale="log", xlabel="width K", ylabel="neurons", ylim=(4, 1500))
+ax.set(xscale="log", yscale="log", xlabel="width K", ylabel="neurons", ylim=(3, 1500))
 ax.legend(frameon=False, fontsize="small")
 bare(ax)
 
@@ -133,35 +133,36 @@ bare(ax)
 #
 # Estimation
 # ----------
-# The target is a sum of three ridge functions with a kink each, seen at N uniform points with noise of 0.1. The network
-# is the convex solution with a skip connection; Gaussian kernel ridge regression and smoothing thin-plate splines are
-# linear methods. Every method chooses its hyperparameters on the same N further points, and the error is the mean
-# square against the target itself on 2000 fresh ones. A gap of one percent is asked for, which fits of five features do
-# not always reach in the second that they get.
+# The promise for networks is an error that falls like :math:`N^{-(d+3)/(2d+3)}`, so never slower than
+# :math:`N^{-1/2}`, for every function of bounded variation norm. No linear method can promise more than
+# :math:`N^{-3/(d+3)}` for all of them. The target here is one of them, a sum of three ridge functions with a kink each,
+# seen at N uniform points with noise of 0.1. The network is the convex solution with a skip connection, with a gap of
+# one percent to prove. Its lam is a half, a quarter or an eighth of the one above which pure noise of that size gets no
+# neuron (``cs.lam_max``), a half or a quarter for d = 3, and a half for d = 4 and 5, where a proof takes seconds; so
+# d = 5 ends at N = 80, and d = 4 and 5 are one draw of the data each. Gaussian kernel ridge regression and smoothing
+# thin-plate splines are the linear methods, over grids of 20 and 8 hyperparameters. Every method chooses on the same N
+# further points, and the error is the mean square against the target itself on 2000 fresh ones.
 
-sizes, repeats = [25, 50, 100, 200], {1: 6, 2: 3, 3: 2, 4: 1, 5: 1}
+sizes = np.array([20, 40, 80, 160])
+cases = {1: (4, 5, 3), 2: (4, 2, 3), 3: (4, 2, 2), 4: (4, 1, 1), 5: (3, 1, 1)}  # d -> sizes, repeats, values of lam
 methods = {"network": (BLUE, "o"), "kernel ridge": (ORANGE, "s"), "thin plate": (GREEN, "^")}
 
 
-def networks(X, y):
-    """Convex solutions from few neurons to many."""
-    solution = None
-    for level in np.geomspace(3e-2, 2e-4, 5):
-        solution = cs.solve(X, y, lam=level, free="affine", tol=1e-2, max_time=1.0, warm_start=solution)
-        yield solution
-
-
-def linear(X, y):
-    """Yield (method, its predict) for every hyperparameter."""
-    for gamma in (0.1, 0.3, 1, 3):
-        for alpha in np.geomspace(1e-4, 1, 5):
-            yield "kernel ridge", KernelRidge(kernel="rbf", gamma=gamma, alpha=alpha).fit(X, y).predict
-    for smoothing in np.geomspace(1e-4, 1e2, 10):
-        yield "thin plate", RBFInterpolator(X, y, kernel="thin_plate_spline", smoothing=smoothing)
+def fits(X, y, noise):
+    """Yield (method, its predict, its gap) for every hyperparameter."""
+    level = cs.lam_max(X, noise, free="affine")
+    for share in (0.5, 0.25, 0.125)[: cases[X.shape[1]][2]]:
+        solution = cs.solve(X, y, lam=share * level, free="affine", tol=1e-2, max_time=20)
+        yield "network", solution.predict, solution.gap
+    for gamma in (0.1, 0.3, 1, 3, 10):
+        for alpha in np.geomspace(1e-3, 1, 4):
+            yield "kernel ridge", KernelRidge(kernel="rbf", gamma=gamma, alpha=alpha).fit(X, y).predict, 0.0
+    for smoothing in np.geomspace(1e-3, 1e2, 8):
+        yield "thin plate", RBFInterpolator(X, y, kernel="thin_plate_spline", smoothing=smoothing), 0.0
 
 
 def errors_at(d, N, repeat):
-    """The error of every method, and the gap of the network in use."""
+    """The error of every method, and the gap of the network."""
     directions = np.random.default_rng(d).standard_normal((3, d))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
 
@@ -170,36 +171,32 @@ def errors_at(d, N, repeat):
 
     rng = np.random.default_rng([d, repeat, N])
     points, valid, test = (rng.uniform(-1, 1, (count, d)) for count in (N, N, 2000))
-    seen, valid_seen = (target(x) + 0.1 * rng.standard_normal(N) for x in (points, valid))
-    chosen = {method: (np.inf, target) for method in methods}
-    for solution in networks(points, seen):
-        score = np.mean((solution.predict(valid) - valid_seen) ** 2)
-        if score > 1.1 * chosen["network"][0]:
-            break  # too many neurons from here on
-        if score < chosen["network"][0]:
-            chosen["network"], gap = (score, solution.predict), solution.gap
-    for method, predict in linear(points, seen):
-        score = np.mean((predict(valid) - valid_seen) ** 2)
-        if score < chosen[method][0]:
-            chosen[method] = score, predict
-    return [np.mean((chosen[method][1](test) - target(test)) ** 2) for method in methods] + [gap]
+    noise, valid_noise, other_noise = 0.1 * rng.standard_normal((3, N))
+    chosen = {}
+    for method, predict, gap in fits(points, target(points) + noise, other_noise):
+        score = np.mean((predict(valid) - target(valid) - valid_noise) ** 2)
+        if score < chosen.get(method, (np.inf,))[0]:
+            chosen[method] = score, predict, gap
+    return [np.mean((chosen[method][1](test) - target(test)) ** 2) for method in methods] + [chosen["network"][2]]
 
 
 fig, axes = plt.subplots(2, 3, figsize=(7.6, 5.4), layout="constrained", sharex=True, sharey=True)
-for d, ax in zip(range(1, 6), axes.flat):
-    found = np.array([[errors_at(d, N, repeat) for N in sizes] for repeat in range(repeats[d])])
+for (d, (count, repeats, _)), ax in zip(cases.items(), axes.flat):
+    N = sizes[:count]
+    found = np.array([[errors_at(d, n, repeat) for n in N] for repeat in range(repeats)])
     means = np.exp(np.log(found[:, :, :3]).mean(axis=0))
-    rates = [-np.polyfit(np.log(sizes), np.log(means[:, k]), 1)[0] for k in range(3)]
+    rates = -np.polyfit(np.log(N), np.log(means), 1)[0]
     for k, (colour, marker) in enumerate(methods.values()):
-        ax.plot(sizes, means[:, k], color=colour, marker=marker, markersize=4)
-        ax.plot(np.tile(sizes, repeats[d]), found[:, :, k].ravel(), marker, color=colour, markersize=2, alpha=0.5)
+        ax.plot(N, means[:, k], color=colour, marker=marker, markersize=4)
+        ax.plot(np.tile(N, repeats), found[:, :, k].ravel(), marker, color=colour, markersize=2, alpha=0.5)
     for exponent, start, style in (((d + 3) / (2 * d + 3), means[0, 0], "--"), (3 / (d + 3), means[0, 1], ":")):
-        ax.plot(sizes, start * (np.array(sizes) / sizes[0]) ** -exponent, style, color=GREY, linewidth=1)
+        ax.plot(N, start * (N / N[0]) ** -exponent, style, color=GREY, linewidth=1)
     gap = found[:, :, 3].max()
-    proof = "all gaps proven, at most 1 %" if gap <= 1e-2 else f"largest unproven gap {gap:.0%}"
-    ax.set_title(f"d = {d}\n{proof}", fontsize="small", color=BLACK if gap <= 1e-2 else VERMILLION)
+    proof = f"gaps proven, at most {max(gap, 1e-9):.0e}" if gap <= 1e-2 else f"not proven: gap up to {gap:.0%}"
+    ax.set_title(f"d = {d}, network's rate {rates[0]:.2f}\n{proof}", fontsize="small")
+    ax.title.set_color(BLACK if gap <= 1e-2 else VERMILLION)
     ax.set(xscale="log", yscale="log")
-    ax.set_xticks(sizes, [str(N) for N in sizes])
+    ax.set_xticks(sizes, [str(n) for n in sizes])
     ax.set_xticks([], minor=True)
     bare(ax)
     told = ", ".join(f"{method} {value:.2f}" for method, value in zip(methods, rates))
@@ -217,7 +214,14 @@ for ax in axes[:, 0]:
     ax.set_ylabel("mean squared error")
 
 # %%
-# From two or three features on the network's error falls faster than that of both linear methods, and faster than the
-# minimax rate: three kinks are easier than the worst function of the space. For the same reason this picture can agree
-# with the lower bound for linear methods, which is about the worst function too, but not prove it. With one feature
-# there is little difference. What is measured with more repeats is on the page of the :doc:`papers' claims </papers>`.
+# The grey lines start at the first error of the network and of kernel ridge; only their slopes mean something. With one
+# feature there is little difference. From two features on the network's error falls faster than that of both linear
+# methods, and at N = 160 theirs is about twice as large with two features and four times with four.
+#
+# How far this goes: the network falls faster than the minimax rate, because three kinks are easier than the worst
+# function of the space, so the promise is kept here but not put to the test. The linear methods fall faster than their
+# bound as well: it is about the worst function and many points, and at these N they still gain from what is smooth in
+# the target. That they fall behind from two features on is plain; that their own rates fall with d is not, above all
+# for the splines. The same with more repeats, standard errors and larger N is on the page of the
+# :doc:`papers' claims </papers>`, where balance, the one value, the number of neurons and the network's rate agree with
+# the paper, and the curse of linear methods in part.
