@@ -146,10 +146,14 @@ def _sphere(dual: _Dual, atoms: Array, sizes: Array, signs: Array, ax: Any) -> A
         lines.set_clip_path(frame)
         ax.add_collection(lines)
         ax.text(centre, -1.07, f"${last} {'>' if pole > 0 else '<'} 0$", ha="center", va="top")
-    for theta, area in zip(atoms, style.areas(sizes, 14)):
+    for theta, area in zip(atoms, style.areas(sizes, 24)):
         pole = 1.0 if theta[2] >= 0 else -1.0
         place = theta[:2] / np.sqrt(1 + abs(theta[2])) + [-1.06 * pole, 0]
         ax.scatter(*place, s=area, color=style.BLACK, edgecolor="white", linewidths=1.2, zorder=3, clip_on=False)
+    corner, arrow = np.array([-2.06, -1.16]), {"arrowstyle": "->", "color": style.DARK}
+    for name, way in (("a_1", (0.34, 0)), ("a_2", (0, 0.34))):
+        ax.annotate("", corner + way, corner, arrowprops=arrow)
+        ax.text(*(corner + np.multiply(1.2, way)), f"${name}$", ha="center", va="center", fontsize="small")
     ax.scatter([], [], color=style.BLACK, label="neuron of the solution")
     ax.plot([], color=style.GREY, linewidth=0.8, label="cell border")
     ax.set(xlim=(-2.1, 2.1), ylim=(-1.22, 1.04))

@@ -143,11 +143,12 @@ def plot_comparison(solution: Solution, runs: Mapping[str, Sequence[Any]], ax: A
     time, objective, _ = _rounds(solution)
     neurons = solution.measure.n_neurons
     last = max((run.history["time"][-1] for trained in runs.values() for run in trained), default=0.0)
+    below = f", below {FLOOR:g}" if objective[-1] / bound - 1 < FLOOR else ""
     room = last > 2 * time[-1]  # on the right; to the left the curve is at the same height or above
     ax.plot(time, excess(objective), color=style.BLACK, linewidth=1.8, drawstyle="steps-post", label="convex program")
     ax.plot(time[-1], excess(objective[-1]), "*", color=style.BLACK, markersize=13, markeredgecolor="white", zorder=4)
     ax.annotate(
-        f"{neurons} neuron{'s' * (neurons != 1)}, {solution.status.replace('_', ' ')}",
+        f"{neurons} neuron{'s' * (neurons != 1)}, {solution.status.replace('_', ' ')}{below}",
         (time[-1], excess(objective[-1])),
         xytext=(10, 0) if room else (-9, -2),
         textcoords="offset points",

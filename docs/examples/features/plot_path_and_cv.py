@@ -31,8 +31,9 @@ y, y_test = (outputs.transform(part)[:, 0] for part in split[2:])
 # %%
 # The path
 # --------
-# ``path`` goes down from the smallest ``lam`` that leaves no neuron, each solve starting from the one before. The loss
-# on the rows of the fit falls all the way. On the others it falls with the first neurons, and then no more.
+# ``path`` goes down from the smallest ``lam`` that leaves no neuron, each solve starting from the one before. The loss,
+# half of the squared error, falls all the way on the rows of the fit. On the others it falls with the first neurons,
+# and then no more.
 
 solutions = cs.path(X, y, free="affine", n_lams=12, lam_min_ratio=0.01)
 print(f"{len(solutions)} solutions, {sum(s.status == 'optimal' for s in solutions)} of them proven optimal,", end=" ")

@@ -203,7 +203,7 @@ for (name, curve), colour in zip(errors.items(), (GREY, BLUE)):
     ax.plot(np.arange(1, 301), curve, color=colour, label=f"{name}, ends at {curve[-1]:.2g}")
 for drop in (100, 200):
     ax.axvline(drop, color=GREY, linewidth=0.8, linestyle=":")
-ax.text(104, 2e-4, "rate / 10", color=GREY, fontsize="small")
+    ax.text(drop + 4, 2e-4, "rate / 10", color=GREY, fontsize="small")
 ax.set(yscale="log", xlabel="steps (thousands)", ylabel="squared distance to the target", ylim=(1e-4, 300))
 ax.legend(frameon=False, fontsize="small", loc="center right")
 bare(ax)
