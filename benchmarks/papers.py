@@ -49,7 +49,9 @@ def page(tables: dict[str, list[dict[str, object]]]) -> str:
     lines = [INTRODUCTION]
     for paper, rows in tables.items():
         lines += [f"## {PAPERS[paper]}\n", "| claim | measured | agrees? |", "|---|---|---|"]
-        lines += [f"| {row['claim']} ({row['source']}) | {row['measured']} | {row['agrees']} |" for row in rows]
+        for row in rows:
+            cells = f"{row['claim']} ({row['source']})", row["measured"], row["agrees"]
+            lines.append("| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join([*lines, f"Measured on: {machine()}.\n"])
 
