@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cellsolve.checks import count, positive
+from cellsolve.checks import positive
 from cellsolve.compression.exact import Range, Triangle, interpolate, on_support
 from cellsolve.compression.groups import lengths
-from cellsolve.compression.moments import UNIT, Moments, as_batch, in_units
+from cellsolve.compression.moments import UNIT, Moments, as_batch, in_units, refuse_size
 from cellsolve.compression.multitask import Answer, Quadratic, appraise, judge, minimise
 from cellsolve.compression.reduction import independent
 from cellsolve.compression.scales import descend
@@ -125,14 +125,16 @@ def compress(
         a `Triangle` where it is not.
     outputs : array-like, shape (N, m) or (N,)
     lam : float, optional
-        Weight of the norms, in units of outputs times features; None keeps the outputs exactly, which drops neurons
-        only where the features have less than full rank, so always if there are fewer samples than neurons.
+        Weight of the norms, in units of outputs times features; None keeps the outputs exactly (to the precision of
+        the features' dtype, see the notes), which drops neurons only where the features have less than full rank, so
+        always if there are fewer samples than neurons.
     tol : float
         Proven relative gap at which to stop, below 1.
     group_size : int
         Columns that belong to one neuron, those next to each other: kh * kw for a channel of a convolution.
     fit_intercept : bool
-        Add a constant to each output, which costs nothing.
+        Add a constant to each output, which costs nothing. Features and outputs that vary by less than 1e-13 of their
+        mean count as constant.
     start : Compression, optional
         Where to start, for a path of `lam`.
 
@@ -176,7 +178,6 @@ def compress(
     >>> compression.n_kept <= compression.rank_bound, bool(compression.error < 1e-12)
     (True, True)
     """
-    size = count(group_size, "group_size")
     tol = positive(tol, "tol", 1e-6)
     kind = Triangle if lam is None else Moments
     if tol >= 1:
@@ -203,8 +204,7 @@ def compress(
             raise ValueError("outputs are missing; pass what the next layer receives, shape (N, m).")
         arrays = as_batch(features, outputs)
         sums = kind(fit_intercept=fit_intercept).update(*arrays)
-    if sums.n_neurons % size:
-        raise ValueError(f"group_size is {size}, which does not divide the {sums.n_neurons} columns of features.")
+    size = refuse_size(group_size, sums.n_neurons)
     if isinstance(sums, Triangle):
         return _exact(sums, tol, size)
     return _penalised(sums, arrays, positive(lam, "lam", None), tol, size, start)
@@ -216,7 +216,7 @@ def _penalised(
     features, outputs = moments.units
     gram, cross = moments.gram, moments.cross
     precision = moments.rounding + (sum(cross.shape) + PAIRS) * UNIT
-    problem = Quadratic(gram, cross, moments.square, size, precision)
+    problem = Quadratic(gram, cross, moments.square, size, precision, moments.unseen)
     with np.errstate(over="ignore"):  # from where it is as good as infinite or nothing, it may be rounded
         inside = float(np.clip(np.ldexp(lam, -features - outputs), np.finfo(float).tiny, np.finfo(float).max / 4))
     begin = None if start is None else _inside(start, problem, moments)
@@ -244,10 +244,11 @@ def _exact(triangle: Triangle, tol: float, size: int) -> Compression:
     else:
         raise ValueError(
             f"outputs are no linear function of the features: the best one misses them by {inside.missed:.2g} of their "
-            "size; pass a lam, with which they need not be exact."
+            "size; pass a lam, with which they need not be exact, and features of very different size divided by it"
+            f"{'; what varies by less than 1e-13 of its mean counts as constant' if triangle.fit_intercept else ''}."
         )
     answer = interpolate(inside, size, tol=tol)
-    fewer = on_support(inside, independent(inside.gram, answer.weights, size), size)
+    fewer = on_support(inside, independent(inside.gram, answer.weights, size), size, tol)
     if fewer is not None:
         cost = float(lengths(fewer, size).sum())
         distance = max(cost - answer.objective + answer.distance, 0.0)
@@ -271,7 +272,9 @@ def _fewer(problem: Quadratic, lam: float, answer: Answer, tol: float) -> Answer
             if answer.distance > allowed:
                 answer = minimise(problem, lam, tol=tol, start=weights)
             fewer = np.count_nonzero(lengths(answer.weights, size)) < np.count_nonzero(lengths(best.weights, size))
-            if fewer and answer.distance <= allowed:
+            proven = best.distance <= tol * best.objective  # else distances are rounding, and objectives tell more
+            same = not proven and answer.objective <= best.objective * (1 + tol / 2)
+            if fewer and (same or answer.distance <= allowed):
                 best = answer
     except KeyboardInterrupt:
         return replace(best, interrupted=True)
@@ -279,16 +282,21 @@ def _fewer(problem: Quadratic, lam: float, answer: Answer, tol: float) -> Answer
 
 
 def _seen(arrays: tuple[Any, Any], moments: Moments, weights: Array) -> tuple[float, Array]:
-    """Return |R|^2 / N and Phi' R / N from the samples, with the digits that their products lack.
-
-    With an intercept R is what the means leave, but for their rounding, a number of that size squared.
-    """
-    first, second = moments.means
-    shift, missed, slopes = second - first @ weights, 0.0, np.zeros_like(weights)
+    """Return |R|^2 / N and Phi' R / N from the samples, with the digits that their products lack."""
+    means, count = moments.means, moments.n_samples
+    missed, slopes, rests = 0.0, np.zeros_like(weights), [np.zeros_like(mean) for mean in means]
     for phi, psi in in_units(*arrays, moments.units):
-        psi -= phi @ weights + shift
-        missed += float(np.sum(psi**2)) / moments.n_samples
-        slopes += (phi - first).T @ psi / moments.n_samples
+        if moments.fit_intercept:  # before the product, which would round at the size of the means
+            phi -= means[0]
+            psi -= means[1]
+        psi -= phi @ weights
+        missed += float(np.sum(psi**2)) / count
+        slopes += phi.T @ psi / count
+        for rest, part in zip(rests, (phi, psi)):
+            rest += part.sum(axis=0) / count
+    if moments.fit_intercept:  # the means are rounded
+        missed -= float(rests[1] @ rests[1])
+        slopes -= np.outer(*rests)
     return missed, slopes
 
 
@@ -323,6 +331,10 @@ def _finish(
 
 
 def _inside(start: Compression, problem: Quadratic, moments: Moments) -> Array:
+    if not isinstance(start, Compression):
+        raise ValueError(f"start is a {type(start).__name__}; pass what compress returned.")
     if start.weights.T.shape != problem.cross.shape:
         raise ValueError(f"start has weights of shape {start.weights.shape}; {problem.cross.T.shape} is needed.")
-    return np.ascontiguousarray(np.ldexp(start.weights.T, moments.units[0] - moments.units[1]))
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(np.ldexp(start.weights.T, moments.units[0] - moments.units[1]))
+    return weights if np.abs(weights).max() < 1e100 else np.zeros_like(weights)  # of other data: no start at all

@@ -78,8 +78,8 @@ class Triangle:
         for part in (first, second):
             if part.dtype.kind == "f":
                 self.precision = max(self.precision, float(np.finfo(part.dtype).eps))
-        self._state = samples + len(first), neurons, turns, stack
         self.__dict__.pop("_factor", None)
+        self._state = samples + len(first), neurons, turns, stack
         return self
 
     @property
@@ -100,6 +100,7 @@ class Triangle:
         """
         share = (self._state[2] + 1) * sum(self._factor.shape) * UNIT
         sizes = share * np.linalg.norm(self._factor[:, int(self.fit_intercept) :], axis=0)
+        sizes += self._flat * np.linalg.norm(self._factor[1:, int(self.fit_intercept) :], axis=0)
         return sizes[: self.n_neurons], float(np.linalg.norm(sizes[self.n_neurons :]))
 
     @property
@@ -107,9 +108,7 @@ class Triangle:
         """Rows of features and outputs, less their means where an intercept is fitted, in units."""
         factor = self._factor
         if self.fit_intercept:
-            factor = factor[1:, 1:].copy()
-            spreads = np.linalg.norm(factor, axis=0) / np.sqrt(self.n_samples)
-            factor[:, spreads <= ROWS * UNIT * np.abs(np.hstack(self.means))] = 0.0  # constant but for rounding
+            factor = np.where(self._flat, 0.0, factor[1:, 1:])
         return factor[:, : self.n_neurons], factor[:, self.n_neurons :]
 
     @property
@@ -119,10 +118,21 @@ class Triangle:
         means = self._origin + (factor[0, 1:] / factor[0, 0] if self.fit_intercept else 0.0)
         return means[:count], means[count:]
 
+    @property
+    def _flat(self) -> np.ndarray:
+        """Which columns are constant but for rounding, and so nothing is left of without their means."""
+        if not self.fit_intercept:
+            return np.zeros(self._factor.shape[1], dtype=bool)
+        spreads = np.linalg.norm(self._factor[1:, 1:], axis=0) / np.sqrt(self.n_samples)
+        flat: np.ndarray = spreads <= ROWS * UNIT * np.abs(np.hstack(self.means))
+        return flat
+
     @cached_property
     def _factor(self) -> Array:
         """The rows, or their triangle where there are more than columns, or means to be taken off."""
         stack = self._state[3]
+        if not stack:
+            raise ValueError("this Triangle has no samples yet; call its update.")
         factor = stack[0] if len(stack) == 1 else np.vstack(stack)
         return _triangular((factor,)) if self.fit_intercept or len(factor) > factor.shape[1] else factor
 
@@ -151,6 +161,7 @@ class Range:
         self.missed = 0.0
         if self.size:
             self.missed = float(np.linalg.norm(outputs - self.left @ (self.left.T @ outputs))) / self.size
+        self.precision = precision
         #: what weights that count as exact may miss, as a share of |Psi|
         self.tolerance = self.missed + min(EXACT * features.shape[1] * precision, np.sqrt(precision))
         # what products with features and outputs may be wrong by, as a share of the other factor's length
@@ -203,7 +214,7 @@ def interpolate(inside: Range, size: int, *, tol: float) -> Answer:
             shift = shifted - inside.rows @ weights
             gap = cost - bound
             bound = max(bound, inside.bound(shift, size))
-            exact = on_support(inside, weights, size)
+            exact = on_support(inside, weights, size, tol)
             if exact is not None and lengths(exact, size).sum() < cost:
                 best, cost = exact, float(lengths(exact, size).sum())
             idle = 0 if cost - bound < NEARER * gap else idle + 1
@@ -216,24 +227,37 @@ def interpolate(inside: Range, size: int, *, tol: float) -> Answer:
     return Answer(best, cost, max(cost - bound, 0.0), interrupted)
 
 
-def on_support(inside: Range, weights: Array, size: int) -> Array | None:
-    """Return the weights V on the same neurons that give the outputs, least in sum |V_g|^2 / |weights_g|; or None."""
+def on_support(inside: Range, weights: Array, size: int, tol: float) -> Array | None:
+    """Return the weights V on the same neurons that give the outputs, least in sum |V_g|^2 / |weights_g|; or None.
+
+    Neurons that are alike but for rounding look independent, and then make up for it at any cost, so directions of
+    that size are left out where this makes a difference of more than tol.
+    """
     scales = lengths(weights, size)
     support = np.flatnonzero(scales)
     if not len(support):
         return None
-    at, roots = rows(support, size), np.repeat(np.sqrt(scales[support]), size)
-    matrix, exact, error = inside.rows[:, at] * roots, np.zeros_like(weights), np.inf
-    targets = inside.targets
+    found: list[Array] = []
+    for least in (None, np.sqrt(inside.precision)):
+        exact = _refined(inside, rows(support, size), np.repeat(np.sqrt(scales[support]), size), least)
+        if inside.error(exact) <= inside.tolerance:
+            found.append(exact)
+    return min(found, key=lambda exact: lengths(exact, size).sum() * (1 + tol * (exact is not found[0])), default=None)
+
+
+def _refined(inside: Range, at: np.ndarray, roots: Array, least: float | None) -> Array:
+    """Return weights on the columns `at`, solved for in units of `roots` and refined by what the samples miss."""
+    matrix, targets = inside.rows[:, at] * roots, inside.targets
+    exact, error = np.zeros((len(inside.gram), targets.shape[1])), np.inf
     for _ in range(REFINED):
-        solution = lstsq(matrix, targets, lapack_driver="gelsy", check_finite=False)[0]
+        solution = lstsq(matrix, targets, cond=least, lapack_driver="gelsy", check_finite=False)[0]
         tried = exact.copy()
         tried[at] += roots[:, None] * solution
         before, error = error, inside.error(tried)
         if error >= before:
             break
         exact = tried
-        if error <= inside.missed + UNIT * len(weights) or before < 2 * error:
+        if error <= inside.missed + UNIT * len(exact) or before < 2 * error:
             break
         targets = inside.inside(inside.outputs - inside.features[:, at] @ exact[at])
-    return exact if min(error, before) <= inside.tolerance else None
+    return exact

@@ -12,6 +12,8 @@ from torch import nn
 
 from cellsolve.data import Array
 
+#: what holds a network and runs it on several devices
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 #: rows of an array that are passed through the network at once
 BATCH = 256
 #: bytes of the patches of images that are laid out at once
@@ -22,6 +24,13 @@ def reader_of(module: Any, layer: str) -> Any:
     """Return the layer of that name, or refuse it."""
     if not isinstance(module, nn.Module):
         raise ValueError(f"module is a {type(module).__name__}; pass a torch.nn.Module.")
+    for inner, wraps in (("_orig_mod", hasattr(module, "_orig_mod")), ("module", isinstance(module, PARALLEL))):
+        if wraps:  # compiled, or one of many
+            raise ValueError(f"module is a {type(module).__name__}; pass the network in it, module.{inner}.")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ValueError("module is scripted or traced; pass the network that it was made from.")
+    if any(values.is_meta for values in module.parameters()):
+        raise ValueError("module has parameters on the meta device, without values; load them first.")
     if any(nn.parameter.is_lazy(values) for values in module.parameters()):
         raise ValueError("module has lazy parameters, which have no values yet; run it once on data.")
     named = dict(module.named_modules())
@@ -94,7 +103,8 @@ def features_of(
     except (RuntimeError, TypeError, IndexError) as error:
         raise ValueError(
             f"module cannot be run on a batch of data with shape {tuple(inputs.shape)} and dtype {inputs.dtype}; pass "
-            f"what it takes, floats unless it looks indices up. It said: {error}"
+            "what it takes: one tensor, or batches of them (which a tuple or list is taken for), floats unless it "
+            f"looks indices up; wrap a module that takes more. It said: {error}"
         ) from error
     finally:
         hook.remove()

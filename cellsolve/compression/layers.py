@@ -97,7 +97,8 @@ def compress_layer(
         Name of the nn.Linear or nn.Conv2d that reads the neurons, as in ``module.named_modules()``: the last layer, to
         compress the last hidden one.
     data : tensor, array, or iterable of batches
-        Inputs of the network. A batch may be a tuple that begins with them, as a DataLoader gives it. Floats are turned
+        Inputs of the network. A batch may be a tuple that begins with them, as a DataLoader gives it; a tuple or list
+        itself is taken as batches. Floats are turned
         into the precision of the network's first parameters, integers are passed as they are. One batch, besides the
         first, is in memory at a time.
     lam : float, optional

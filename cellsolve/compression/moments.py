@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
+from cellsolve.checks import count
 from cellsolve.compression.groups import lengths
 from cellsolve.data import Array
 
@@ -118,6 +119,7 @@ class Moments:
 
     def lam_max(self, group_size: int = 1) -> float:
         """Return the least `lam` for which no neuron is kept, where a path of values begins."""
+        refuse_size(group_size, self.n_neurons)
         with np.errstate(over="ignore"):
             return float(np.ldexp(lengths(self.cross, group_size).max(), sum(self.units)))
 
@@ -139,6 +141,12 @@ class Moments:
     def square(self) -> float:
         """|Psi|^2 / N in units."""
         return float(self._total.squares[~self._flat[1]].sum()) / self.n_samples
+
+    @property
+    def unseen(self) -> Array:
+        """The lengths, over root N, of features that count as constant, zero for the others, in units."""
+        spreads: Array = np.sqrt(self._total.gram.diagonal() / self.n_samples) * self._flat[0]
+        return spreads
 
     @property
     def means(self) -> tuple[Array, Array]:
@@ -193,11 +201,19 @@ class Moments:
         return Sums(len(phi), means, phi.T @ phi, phi.T @ psi, np.einsum("ij,ij->j", psi, psi))
 
 
+def refuse_size(group_size: Any, columns: int) -> int:
+    """Return the size of groups of columns, or refuse one that does not divide their number."""
+    size = count(group_size, "group_size")
+    if columns % size:
+        raise ValueError(f"group_size is {size}, which does not divide the {columns} columns of features.")
+    return size
+
+
 def refuse_widths(batch: tuple[Any, Any], widths: tuple[int, int]) -> None:
     """Refuse a batch whose numbers of columns are others than those of the batches before."""
-    for name, part, count in zip(("features", "outputs"), batch, widths):
-        if part.shape[1] != count:
-            raise ValueError(f"{name} have {part.shape[1]} columns, but those of the batches before had {count}.")
+    for name, part, width in zip(("features", "outputs"), batch, widths):
+        if part.shape[1] != width:
+            raise ValueError(f"{name} have {part.shape[1]} columns, but those of the batches before had {width}.")
 
 
 def as_batch(features: ArrayLike, outputs: ArrayLike) -> tuple[Any, Any]:
@@ -209,7 +225,7 @@ def as_batch(features: ArrayLike, outputs: ArrayLike) -> tuple[Any, Any]:
         try:
             array = np.asarray(part)
         except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; tensors that NumPy has no word for
-            raise ValueError(f"{name} cannot be read as a matrix: {error}") from error
+            raise ValueError(f"{name} cannot be read as a matrix; pass numbers that NumPy has. {error}") from error
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{name} have dtype {array.dtype}; pass real numbers.")
         if array.ndim == 1:

@@ -28,7 +28,8 @@ class Quadratic:
     """tr(V' G V) / 2 - tr(V' C) + square / 2, which is |Phi V - Psi|^2 / 2N, V with groups of `size` rows.
 
     `precision` is what an entry of G, or of its products, may be wrong by, as a share of the roots of the diagonal's
-    entries, and so for C; where it is 0, gaps do not take rounding in.
+    entries, and so for C; where it is 0, gaps do not take rounding in. `unseen` are lengths of features that G leaves
+    out, but bounds have to hold for.
     """
 
     gram: Array
@@ -36,6 +37,7 @@ class Quadratic:
     square: float
     size: int = 1
     precision: float = 0.0
+    unseen: Array | float = 0.0
 
     @cached_property
     def bounds(self) -> Array:
@@ -117,7 +119,7 @@ def judge(
     inner = float(np.sum(weights * slopes))
     whole = _reach(problem, weights)
     size = np.sqrt(missed) + problem.precision * whole if size is None else size
-    noise = problem.precision * size * lengths(problem.heights[:, None], problem.size)
+    noise = size * lengths((problem.precision * problem.heights + problem.unseen)[:, None], problem.size)
     reach = float((lengths(slopes, problem.size) + noise).max())
     share = min(1.0, lam / reach) if reach > 0 else 1.0
     if missed > 0:

@@ -96,6 +96,8 @@ def _descend(gram: Array, cross: Array, lam: float, weights: Array, size: int, e
         return Ridge(gram[np.ix_(at, at)], cross[at], lam, scales, size)
 
     support = np.flatnonzero(lengths(weights, size))
+    if not len(support):
+        return weights
     here = ridge(support, lengths(weights, size)[support])
     for _ in range(steps):
         if here.singular:  # a line that Newton's method does not see the end of: to where a neuron vanishes
@@ -114,7 +116,7 @@ def _descend(gram: Array, cross: Array, lam: float, weights: Array, size: int, e
             break
         gain = here.value - tried.value
         support, here = support[kept], tried
-        if gain < enough:
+        if gain < enough or not len(support):
             break
     result = np.zeros_like(weights)
     result[rows(support, size)] = here.weights

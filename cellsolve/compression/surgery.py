@@ -38,6 +38,7 @@ CHANNELWISE = {
 NORMS = {nn.BatchNorm1d, nn.BatchNorm2d}
 FLATTENINGS = {nn.Flatten, torch.flatten, "flatten"}
 VIEWS = {torch.reshape, "view", "reshape"}
+MEANS = {torch.mean, "mean"}
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,11 @@ def _apart(step: fx.Node, part: Any, axis: int, before: tuple[int, ...], shape: 
         return shape == (*before[:axis], prod(before[axis:]))
     if kind in NORMS:
         return axis == 1
+    if kind in MEANS:  # over the places of images
+        over = step.args[1] if len(step.args) > 1 else step.kwargs.get("dim")
+        places = {len(before) - 2, len(before) - 1}
+        told = isinstance(over, (tuple, list)) and {one % len(before) for one in over} == places
+        return told and axis == len(before) - 3 and shape in (before[:-2], (*before[:-2], 1, 1))
     if kind in CHANNELWISE:
         return axis == len(before) - 3 and len(shape) == len(before)
     return kind in POINTWISE and shape == before and getattr(part, "num_parameters", 1) == 1

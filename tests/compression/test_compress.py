@@ -109,7 +109,7 @@ def test_the_bound_is_below_every_objective(N, K, m, seed, share, kind, fit_inte
     found = cs.compress(features, outputs, lam=lam, fit_intercept=fit_intercept)
     bound = found.objective * (1 - found.gap)
     assert found.status == Status.OPTIMAL
-    assert found.n_kept <= max(found.rank_bound, 0) and (share <= 1 or not found.n_kept)
+    assert found.n_kept <= found.rank_bound and (share <= 1 or not found.n_kept)
     means = outputs.mean(axis=0) if fit_intercept else 0.0
     for scale in (0.0, 1e-3, 0.1):
         other = found.weights + scale * rng.standard_normal(found.weights.shape)

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -112,8 +113,10 @@ def test_neurons_are_removed(kind, layer, maker, fit_intercept):
     count = len(module.get_submodule(maker).weight)
     assert small.removed and 0 < small.n_kept < count and small.error <= 0.2
     made, reader = small.module.get_submodule(maker), small.module.get_submodule(layer)
-    assert len(made.weight) == getattr(made, "out_features", None) or made.out_channels == small.n_kept
-    assert getattr(reader, "in_channels", reader.weight.shape[1]) == reader.weight.shape[1]
+    wide = made.out_channels if isinstance(made, nn.Conv2d) else made.out_features
+    assert len(made.weight) == wide == small.n_kept
+    read = reader.in_channels if isinstance(reader, nn.Conv2d) else reader.in_features
+    assert reader.weight.shape[1] == read and read % small.n_kept == 0
     # the error that it names is the one that it has
     caught = {}
     for name, net in (("before", module), ("after", small.module)):
@@ -394,6 +397,11 @@ def test_ctrl_c_ends_the_search(monkeypatch, solve):
     ("change", "message"),
     [
         ({"module": 3}, "module is a int"),
+        (
+            {"module": nn.DataParallel(nn.Linear(6, 3))},
+            "module is a DataParallel; pass the network in it, module.module",
+        ),
+        ({"module": nn.Linear(6, 3, device="meta")}, "meta device, without values; load them first"),
         ({"layer": "9"}, "layer is '9'; pass the name of a Linear or Conv2d: 0, 2"),
         ({"layer": "1"}, "layer is '1'"),
         ({"layer": ""}, "layer is ''"),
@@ -418,7 +426,7 @@ def test_bad_input(change, message):
     arguments = {"module": mlp(), "layer": "2", "data": inputs(), **change}
     with pytest.raises(ValueError, match=message):
         compress_layer(**arguments)
-    if isinstance(arguments["module"], nn.Module):
+    if "module" not in change:
         assert arguments["module"].training and not arguments["module"][2]._forward_pre_hooks
 
 
@@ -452,6 +460,22 @@ def test_layers_that_are_refused(kind):
     make, message = REFUSED[kind]
     with pytest.raises(ValueError, match=message):
         compress_layer(nn.Sequential(nn.Linear(6, 40), nn.ReLU(), make()), "2", inputs(), lam=0.1)
+
+
+def test_compiled_and_scripted_networks_are_refused():
+    compiled = nn.Module()
+    compiled._orig_mod = mlp()  # as torch.compile names it, which takes seconds
+    with pytest.raises(ValueError, match=r"pass the network in it, module\._orig_mod"):
+        compress_layer(compiled, "_orig_mod.2", inputs(), lam=0.1)
+    with warnings.catch_warnings(action="ignore"):  # torch means to leave scripts behind
+        traced = torch.jit.trace(mlp(), inputs())
+    with pytest.raises(ValueError, match="scripted or traced; pass the network that it was made from"):
+        compress_layer(traced, "2", inputs(), lam=0.1)
+
+
+def test_a_tuple_is_batches():
+    with pytest.raises(ValueError, match="one tensor, or batches of them"):
+        compress_layer(mlp(), "2", (inputs(), torch.zeros(30, dtype=torch.int64)), lam=0.1)
 
 
 def test_what_is_refused_and_made_plain_is_taken():

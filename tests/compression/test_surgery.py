@@ -59,8 +59,8 @@ def linear(rule, kind=Net):
     return kind(rule, **parts, z=nn.Linear(6, 6), r=nn.ReLU(), low=nn.Parameter(torch.zeros(12)))
 
 
-def image(between):
-    return Net(lambda net, x: net.b(between(torch.relu(net.a(x)))), a=nn.Conv2d(2, 8, 5), b=nn.Linear(128, 3))
+def image(between, width=128):
+    return Net(lambda net, x: net.b(between(torch.relu(net.a(x)))), a=nn.Conv2d(2, 8, 5), b=nn.Linear(width, 3))
 
 
 def hooked(net, name, pre=False):
@@ -125,6 +125,9 @@ CUT = {
     "reshape": (lambda: image(lambda h: torch.reshape(h, (h.size()[0], -1))), IMAGES),
     "flatten by keyword": (lambda: image(lambda h: torch.flatten(h, start_dim=1)), IMAGES),
     "flatten to the last": (lambda: image(lambda h: h.flatten(1, -1)), IMAGES),
+    "mean": (lambda: image(lambda h: h.mean([2, 3]), 8), IMAGES),
+    "mean by keyword": (lambda: image(lambda h: torch.mean(h, dim=(-1, -2)), 8), IMAGES),
+    "mean kept": (lambda: image(lambda h: h.mean((-2, -1), keepdim=True).flatten(1), 8), IMAGES),
     "flatten from behind": (lambda: convs(flat(-3), last=nn.Linear(288, 3)), IMAGES),
 }
 LEFT = {
@@ -133,6 +136,9 @@ LEFT = {
     "flattened sequences": (lambda: nn.Sequential(nn.Linear(6, 12), nn.ReLU(), flat(), nn.Linear(60, 3)), SEQUENCES),
     "flattened by half": (lambda: convs(flat(1, 2), last=nn.Linear(6, 3)), IMAGES),
     "flattened with samples": (lambda: convs(nn.AdaptiveAvgPool2d(1), flat(0), last=nn.Linear(512, 3)), IMAGES),
+    "mean over channels": (lambda: image(lambda h: h.mean((1, 2)), 4), IMAGES),
+    "mean over a row": (lambda: image(lambda h: h.mean(3).flatten(1), 32), IMAGES),
+    "mean of all": (lambda: image(lambda h: (h - h.mean()).flatten(1)), IMAGES),
     "not flattened": (lambda: convs(nn.ReLU(), last=nn.Linear(6, 3)), IMAGES),
     "as many by chance": (lambda: nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.Linear(6, 3)), IMAGES),
     "convolution of a linear": (lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Conv2d(5, 3, 1)), (5, 5, 6)),
