@@ -18,7 +18,7 @@ from cellsolve.compression.exact import Triangle
 from cellsolve.compression.features import batches, copied, features_of, reader_of, weights_of
 from cellsolve.compression.groups import rows
 from cellsolve.compression.moments import Moments
-from cellsolve.compression.surgery import columns, keep_only, source_of, write
+from cellsolve.compression.surgery import Source, columns, keep_only, source_of, write
 from cellsolve.data import Array
 from cellsolve.solution import Status
 
@@ -44,15 +44,20 @@ class CompressedLayer:
         has now, in its precision; of what is left after the means with `fit_intercept`. Below 1e-8 it is not known
         better than that where it comes of sums of products, so unless outputs are exact: neurons that make up for
         others cancel in them.
-    removed : bool
-        Whether the neurons are gone from the layer that makes them. Where that layer was not found, or none is kept (no
-        layer has zero neurons), the weights of the dropped ones are zero instead, and the module is as wide as before.
+    hindrance : str or None
+        Why the neurons are not gone from the layer that makes them, None if they are. Otherwise the weights of the
+        dropped ones are zero, and the module is as wide as before.
     """
 
     module: Any
     compression: Compression
     error: float
-    removed: bool
+    hindrance: str | None
+
+    @property
+    def removed(self) -> bool:
+        """Whether the neurons are gone from the layer that makes them."""
+        return self.hindrance is None
 
     @property
     def kept(self) -> np.ndarray:
@@ -65,7 +70,7 @@ class CompressedLayer:
         return self.compression.n_kept
 
     def __repr__(self) -> str:
-        gone = "the others removed" if self.removed else "the weights of the others zero"
+        gone = "the others removed" if self.removed else f"the weights of the others zero ({self.hindrance})"
         gap = f"gap={self.compression.gap:.2g}"
         return f"CompressedLayer({self.n_kept} neurons kept, {gone}, error={self.error:.2g}, {gap})"
 
@@ -165,7 +170,7 @@ def compress_layer(
     if first is None:
         raise ValueError("data has no samples; pass at least one batch.")
     source = source_of(probe, layer, first)
-    size = source.size if source else columns(reader)
+    size = source.size if isinstance(source, Source) else columns(reader)
     exact = lam is None and max_error is None
     sums = Triangle(fit_intercept=fit_intercept) if exact else Moments(fit_intercept=fit_intercept)
     weights = weights_of(reader)
@@ -185,10 +190,14 @@ def compress_layer(
     del probe
     small = copied(module)
     write(small.get_submodule(layer), fit.weights, fit.bias)
-    removed = source is not None and compression.n_kept > 0
-    if source is not None and removed:
+    hindrance = None
+    if not compression.n_kept:
+        hindrance = "no layer has zero neurons"
+    elif isinstance(source, Source):
         keep_only(small, layer, source, compression.kept)
-    return CompressedLayer(small, compression, fit.error, removed)
+    else:
+        hindrance = source
+    return CompressedLayer(small, compression, fit.error, hindrance)
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ def columns(reader: Any) -> int:
     return prod(reader.kernel_size) if isinstance(reader, nn.Conv2d) else 1
 
 
-def source_of(module: Any, layer: str, inputs: Any) -> Source | None:
-    """Return what makes the neurons that the layer reads, if nothing else reads or changes them; else None.
+def source_of(module: Any, layer: str, inputs: Any) -> Source | str:
+    """Return what makes the neurons that the layer reads, if nothing else reads or changes them; else say what hinders.
 
     The module, in evaluation mode, is traced and run on these inputs. The neurons are followed from where they are made
     to where they are read: each is an index of one axis, or, once that is flattened with those behind it, as many
@@ -64,8 +64,10 @@ def source_of(module: Any, layer: str, inputs: Any) -> Source | None:
     """
     try:
         traced = _traced(module, inputs)
-    except Exception:  # whatever a network does that cannot be traced
-        return None
+    except AssertionError:
+        return "the network cannot be traced: its trace computes something else"
+    except Exception as error:  # whatever a network does that cannot be traced
+        return f"the network cannot be traced: {' '.join(str(error).split())[:200] or type(error).__name__}"
 
     def called(node: fx.Node) -> Any:
         return module.get_submodule(str(node.target)) if node.op == "call_module" else None
@@ -73,31 +75,37 @@ def source_of(module: Any, layer: str, inputs: Any) -> Source | None:
     reader = module.get_submodule(layer)
     way = [node for node in traced.graph.nodes if called(node) is reader]
     if len(way) != 1:
-        return None
+        return f"{layer!r} is called {len(way)} times"
     while len(way) == 1 or type(called(way[-1])) not in (nn.Linear, nn.Conv2d):
-        made = _input(way[-1])
-        if made is None:
-            return None
+        made = way[-1].args[0] if way[-1].args else way[-1].kwargs.get("input")
+        if not isinstance(made, fx.Node):
+            return f"no Linear or Conv2d makes what {layer!r} reads"
+        if sum(not _counts(user) for user in made.users) != 1:
+            return f"what {_name(made)} gives is read elsewhere, too"
         way.append(made)
     maker, *steps = way[:0:-1]
     norms: list[tuple[str, int]] = []
     shape, size = maker.meta["shape"], 1
     axis = len(shape) - (3 if isinstance(called(maker), nn.Conv2d) else 1)
     if getattr(called(maker), "groups", 1) != 1:
-        return None
+        return f"{_name(maker)} has groups of channels"
     for step in steps:
         before, shape = shape, step.meta["shape"]
         if not _apart(step, called(step), axis, before, shape):
-            return None
+            return f"{_name(step)} may mix the neurons of {_name(maker)}"
         if type(called(step)) in NORMS:
             norms.append((str(step.target), size))
         size = size * shape[axis] // before[axis]
     counted = any(len(node.users) > 1 for node in way[1:])  # along the first axis, where samples should be
     if axis != len(shape) - (3 if isinstance(reader, nn.Conv2d) else 1) or (counted and not axis):
-        return None
+        return f"the neurons of {_name(maker)} are no columns of what {layer!r} reads"
     parts = [called(maker), *(module.get_submodule(name) for name, _ in norms), reader]
-    if any(_touched(called(node)) for node in way if node.op == "call_module") or _shared(module, traced, parts):
-        return None
+    for node in way:
+        if node.op == "call_module" and _touched(called(node)):
+            return f"{_name(node)} has hooks, or a forward of its own"
+    for part, name in zip(parts, (str(maker.target), *(name for name, _ in norms), layer)):
+        if _shared(module, traced, part):
+            return f"{name!r}, or a parameter of it, is used elsewhere, too"
     return Source(str(maker.target), tuple(norms), size * columns(reader))
 
 
@@ -163,16 +171,13 @@ def _traced(module: Any, inputs: Any) -> Any:
     return traced
 
 
-def _input(node: fx.Node) -> fx.Node | None:
-    """Return the node that another takes its values from, if no other does; to count samples does not matter."""
-    values = node.args[0] if node.args else node.kwargs.get("input")
-    if not isinstance(values, fx.Node) or sum(not _counts(user) for user in values.users) != 1:
-        return None
-    return values
+def _name(node: fx.Node) -> str:
+    """Return how a user would call a step."""
+    return repr(str(node.target)) if node.op == "call_module" else node.name
 
 
 def _counts(node: fx.Node) -> bool:
-    """Whether a node is x.size(0), or such that only its first entry is read, as in x.shape[0]."""
+    """Whether a node is x.size(0), or such that only its first entry is read, as in x.shape[0]: to count samples."""
     if node.target == "size" and len(node.args) == 2:
         return node.args[1] == 0
     whole = node.target == "size" or (node.target is getattr and node.args[1] == "shape")
@@ -210,15 +215,15 @@ def _touched(part: Any) -> bool:
     return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part))
 
 
-def _shared(module: Any, traced: Any, parts: list[Any]) -> bool:
-    """Whether parts, or their parameters and buffers, are used more than once."""
+def _shared(module: Any, traced: Any, part: Any) -> bool:
+    """Whether a part, or one of its parameters and buffers, is used more than once."""
     used: list[Any] = [values for part in module.modules() for values in _tensors(part)]
     for node in traced.graph.nodes:
         if node.op == "call_module":
             used += module.get_submodule(node.target).modules()
         elif node.op == "get_attr":
             used.append(operator.attrgetter(node.target)(traced))
-    return any(sum(one is other for other in used) != 1 for part in parts for one in (part, *_tensors(part)))
+    return any(sum(one is other for other in used) != 1 for one in (part, *_tensors(part)))
 
 
 def _tensors(part: Any) -> list[Any]:
