@@ -65,10 +65,10 @@ def test_begins_with_a_title(path):
 
 @scripts
 def test_names_exist(path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="matplotlib is an extra")
     source = path.read_text()
     if "cellsolve.training" in source:
-        pytest.importorskip("torch")
+        pytest.importorskip("torch", reason="torch is an extra")
     assert attributes(source) > 0
 
 
@@ -99,8 +99,8 @@ def test_links_lead_to_pages(path):
 @pytest.mark.slow
 @scripts
 def test_runs(path, tmp_path):
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib", reason="matplotlib is an extra")
+    pytest.importorskip("torch", reason="torch is an extra")
     variables = os.environ | {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         [sys.executable, str(path)], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120
