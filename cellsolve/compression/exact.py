@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import lstsq, svd
 
 from cellsolve.compression.groups import lengths, rows
-from cellsolve.compression.moments import ROWS, UNIT, as_batch, in_units, refuse_widths, unit_of
+from cellsolve.compression.moments import FLAT, UNIT, as_batch, in_units, refuse_widths, unit_of
 from cellsolve.compression.multitask import NEARER, Answer, Quadratic, minimise
 from cellsolve.data import Array
 
@@ -124,7 +124,7 @@ class Triangle:
         if not self.fit_intercept:
             return np.zeros(self._factor.shape[1], dtype=bool)
         spreads = np.linalg.norm(self._factor[1:, 1:], axis=0) / np.sqrt(self.n_samples)
-        flat: np.ndarray = spreads <= ROWS * UNIT * np.abs(np.hstack(self.means))
+        flat: np.ndarray = spreads <= FLAT * np.abs(np.hstack(self.means))
         return flat
 
     @cached_property

@@ -20,6 +20,8 @@ from cellsolve.data import Array
 ROWS = 1024
 #: half the distance from 1 to the next float, the largest relative rounding
 UNIT = float(np.finfo(float).eps) / 2
+#: what varies by less than this share of its mean counts as constant: 1e-13, what means and products round
+FLAT = ROWS * UNIT
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ class Moments:
         if not self.fit_intercept:
             return np.zeros(len(total.gram), dtype=bool), np.zeros(len(total.squares), dtype=bool)
         spreads = (np.sqrt(part / total.count) for part in (total.gram.diagonal(), total.squares))
-        first, second = (spread <= ROWS * UNIT * np.abs(mean) for spread, mean in zip(spreads, self.means))
+        first, second = (spread <= FLAT * np.abs(mean) for spread, mean in zip(spreads, self.means))
         return first, second
 
     def _of(self, phi: Array, psi: Array) -> Sums:
